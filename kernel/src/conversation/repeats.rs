@@ -1,0 +1,91 @@
+//! The ids of late: how the fold recognises an event that came twice.
+//!
+//! The window need only be older than an append may take ([`caps::REPEAT_WINDOW_MS`]): what is older was looked
+//! up by ingest before it appended. It is measured in the time of the log's records, never in
+//! the time of the machine that folds, so that everybody who folds has the same window.
+
+use std::collections::{HashMap, VecDeque};
+
+use schemas::{EventBody, EventId, Offset, Timestamp, UserId, caps};
+
+use super::{Fact, MessageFacts};
+
+/// Most notes that are kept for one conversation: what 1,600 events a second leave in the window.
+const NOTES_LEN_MAX: usize = 100_000;
+
+/// The valid events of late, by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repeats {
+    seen: HashMap<EventId, Seen>,
+    /// Messages that were posted or withdrawn of late, and when (in the log's time).
+    messages: HashMap<EventId, (MessageFacts, Timestamp)>,
+    /// What to forget next, and when it came (in the log's time).
+    order: VecDeque<(EventId, Timestamp)>,
+    /// The log's time: the latest of any record folded.
+    now: Timestamp,
+}
+
+/// One valid event of late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Where it stands.
+    pub offset: Offset,
+    /// Whose act it was.
+    pub actor: UserId,
+    /// Its type.
+    pub type_name: &'static str,
+    /// When it came, in the log's time.
+    at: Timestamp,
+}
+
+impl Repeats {
+    /// The event with this id, if it is of late.
+    pub fn find(&self, event_id: &EventId) -> Option<&Seen> {
+        self.seen.get(event_id)
+    }
+
+    /// The message with this id, if it was posted or withdrawn of late.
+    pub fn message(&self, message_id: &EventId) -> Option<&MessageFacts> {
+        self.messages.get(message_id).map(|(facts, _)| facts)
+    }
+
+    /// Takes note of a valid event and forgets what the window has left behind.
+    pub fn note(&mut self, fact: Fact<'_>) {
+        let event = fact.event;
+        self.now = self.now.max(fact.recorded_at);
+        let (event_id, actor, at) = (event.event_id.clone(), event.actor.clone(), self.now);
+        match &event.body {
+            EventBody::MessagePosted(_) => {
+                let facts = MessageFacts { author: Some(actor.clone()), redacted: false };
+                self.messages.insert(event_id.clone(), (facts, at));
+            }
+            EventBody::MessageRedacted(redacted) => {
+                // Whose it was makes no difference any more: nothing may be done to it.
+                let facts = MessageFacts { author: None, redacted: true };
+                self.messages.insert(redacted.message_id.clone(), (facts, at));
+                self.order.push_back((redacted.message_id.clone(), at));
+            }
+            _ => {}
+        }
+        let seen = Seen { offset: fact.offset, actor, type_name: event.body.type_name(), at };
+        self.seen.insert(event_id.clone(), seen);
+        self.order.push_back((event_id, at));
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        let since = self.now.as_millis() - caps::REPEAT_WINDOW_MS;
+        while let Some((id, at)) = self.order.front()
+            && (at.as_millis() < since || self.order.len() > NOTES_LEN_MAX)
+        {
+            // A message that was withdrawn since it was posted has a younger note, which stays.
+            if self.seen.get(id).is_some_and(|seen| seen.at <= *at) {
+                self.seen.remove(id);
+            }
+            if self.messages.get(id).is_some_and(|(_, noted)| noted <= at) {
+                self.messages.remove(id);
+            }
+            self.order.pop_front();
+        }
+    }
+}

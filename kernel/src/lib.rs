@@ -1,0 +1,23 @@
+//! What ingest, fanout and store share: ports, the adapters that all of them use, the rules, identity.
+//!
+//! - [`event_log`]: the topic as a port, with its `memory` and `sqlite` adapters;
+//! - [`history`]: the queryable projection of the topic as a port, with the same two adapters;
+//! - [`conversation`]: the law. What may happen in a conversation, as a pure fold;
+//! - [`command`]: what people ask for, and the port that takes it;
+//! - [`mirror`]: the fold kept up to date, for the conversations in use at this node;
+//! - [`identity`]: from a token to who may do what;
+//! - [`clock`]: the time, so that tests can set it.
+//!
+//! Invariant: nothing here knows HTTP or WebSocket. A module lives here only if two services use it.
+
+pub mod clock;
+pub mod command;
+pub mod conversation;
+pub mod event_log;
+pub mod history;
+pub mod identity;
+pub mod mirror;
+pub mod random;
+
+pub use event_log::EventLog;
+pub use history::History;

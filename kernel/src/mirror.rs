@@ -1,0 +1,290 @@
+//! The fold kept up to date at this node, for the conversations in use here.
+//!
+//! A mirror follows the whole topic as a broadcast reader. Records of conversations that nobody here uses are
+//! dropped by key, undecoded. A conversation is brought into use by [`Mirror::track`]: its state is loaded from the
+//! history, brought up to the mirror's place from the log, and from then on folded as records arrive.
+//!
+//! ```text
+//!   history:  state at W --+
+//!   log:      records W..R +--> state at the mirror's place --> fold, fold, fold ...
+//!   meanwhile: held back R.. +
+//! ```
+//!
+//! Whoever watches gets each valid event of a tracked conversation once, in order, already judged. Ingest decides against these
+//! states; fanout delivers these events. Neither keeps a fold of its own.
+
+mod follow;
+#[cfg(test)]
+mod tests;
+mod tracked;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use schemas::{ConversationId, Epoch, Partition, Position, codec::Codec};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout_at},
+};
+
+pub use tracked::{LiveEvent, Outcome, Tracked};
+
+use crate::{
+    event_log::{ReadError, SharedLog, partition_of},
+    history::{HistoryError, SharedHistory},
+};
+
+/// Most conversations that are kept in use at one node.
+pub const TRACKED_LEN_MAX: usize = 20_000;
+/// How long a conversation stays in use after its last use, so that sessions that come back find it warm.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// The valid events of tracked conversations in one stretch of a partition.
+#[derive(Debug)]
+pub struct Folded {
+    /// Which partition.
+    pub partition: Partition,
+    /// All before it is folded.
+    pub up_to: Position,
+    /// In the order of the log.
+    pub events: Vec<Arc<LiveEvent>>,
+}
+
+/// Why the mirror cannot answer; trying again may help unless it says otherwise.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum MirrorError {
+    /// The log did not answer.
+    #[error(transparent)]
+    Log(#[from] ReadError),
+    /// The history did not answer.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// This node is behind the log and did not catch up in time.
+    #[error("this node is at position {place} of partition {partition} and did not reach {wanted} in time")]
+    Behind {
+        /// Which partition.
+        partition: Partition,
+        /// Where it is.
+        place: Position,
+        /// Where it should be.
+        wanted: Position,
+    },
+    /// More conversations are in use than may be.
+    #[error("{TRACKED_LEN_MAX} conversations are in use at this node, which is the most there may be")]
+    Full,
+    /// Too much was written to the conversation while it was being loaded.
+    #[error("the conversation is written faster than it can be loaded")]
+    Flooded,
+    /// The mirror was stopped.
+    #[error("this node is stopping")]
+    Stopped,
+}
+
+/// See the module. Shared as `Arc<Mirror>`; dropping the last one stops it.
+pub struct Mirror {
+    log: SharedLog,
+    history: SharedHistory,
+    shared: Arc<Shared>,
+    follower: tokio::task::JoinHandle<()>,
+}
+
+/// What the follower and the askers share.
+struct Shared {
+    codec: Codec,
+    tracked: Mutex<HashMap<ConversationId, Entry>>,
+    /// How far the follower is in each partition; the index is the partition.
+    places: Vec<PartitionPlace>,
+    watchers: Mutex<Vec<mpsc::Sender<Arc<Folded>>>>,
+}
+
+struct PartitionPlace {
+    /// All before it is folded.
+    folded: watch::Sender<Position>,
+    /// All before it was taken by the follower and is folded or about to be. Set before the conversations of a
+    /// batch are looked up: who enters a conversation and then reads this knows what the follower may have missed.
+    reading: AtomicU64,
+}
+
+struct Entry {
+    tracked: Arc<Tracked>,
+    used: Instant,
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror").field("tracked", &self.shared.tracked.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+impl Mirror {
+    /// Opens a broadcast reader and follows it; resolves once its place in every partition is known.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn start(log: SharedLog, history: SharedHistory) -> Result<Arc<Self>, MirrorError> {
+        let shared = Arc::new(Shared {
+            codec: Codec::default(),
+            tracked: Mutex::default(),
+            places: (0..log.partitions()).map(|_| PartitionPlace::default()).collect(),
+            watchers: Mutex::default(),
+        });
+        let reader = follow::open(&log, &shared).await?;
+        let follower = tokio::spawn(follow::run(reader, Arc::clone(&log), Arc::clone(&shared)));
+        Ok(Arc::new(Self { log, history, shared, follower }))
+    }
+
+    /// The log it follows.
+    pub fn log(&self) -> &SharedLog {
+        &self.log
+    }
+
+    /// The history it loads from.
+    pub fn history(&self) -> &SharedHistory {
+        &self.history
+    }
+
+    /// How records are read and written.
+    pub fn codec(&self) -> &Codec {
+        &self.shared.codec
+    }
+
+    /// The epoch of the log.
+    pub fn epoch(&self) -> Epoch {
+        self.log.epoch()
+    }
+
+    /// Where a conversation lives.
+    pub fn partition_of(&self, conversation: &ConversationId) -> Partition {
+        partition_of(conversation, self.log.partitions())
+    }
+
+    /// Every record before it is folded here.
+    pub fn place(&self, partition: Partition) -> Position {
+        self.shared.place(partition).map_or(Position::START, PartitionPlace::folded)
+    }
+
+    /// Waits until everything before `wanted` is folded here.
+    ///
+    /// # Errors
+    /// [`MirrorError::Behind`] at the deadline.
+    pub async fn reach(
+        &self,
+        partition: Partition,
+        wanted: Position,
+        deadline: Instant,
+    ) -> Result<(), MirrorError> {
+        let place = self.shared.place(partition).ok_or(ReadError::NoPartition { partition })?;
+        let mut folded = place.folded.subscribe();
+        let behind = || MirrorError::Behind { partition, place: self.place(partition), wanted };
+        match timeout_at(deadline, folded.wait_for(|folded| *folded >= wanted)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(MirrorError::Stopped),
+            Err(_) => Err(behind()),
+        }
+    }
+
+    /// Waits until everything that is in the log now is folded here, and says up to where that is.
+    ///
+    /// # Errors
+    /// The log does not tell its tail, or this node does not reach it by the deadline.
+    pub async fn catch_up(&self, partition: Partition, deadline: Instant) -> Result<Position, MirrorError> {
+        let tail = self.log.tail(partition).await?;
+        self.reach(partition, tail, deadline).await?;
+        Ok(tail)
+    }
+
+    /// Brings a conversation into use and keeps it so as long as the handle lives, and a while longer. A
+    /// conversation of which nothing is known yet can be tracked too.
+    ///
+    /// # Errors
+    /// Log or history do not answer, or a bound is reached; nothing is kept then.
+    pub async fn track(&self, conversation: &ConversationId) -> Result<Arc<Tracked>, MirrorError> {
+        let partition = self.partition_of(conversation);
+        let place = self.shared.place(partition).ok_or(ReadError::NoPartition { partition })?;
+        let tracked = self.shared.enter(conversation, partition)?;
+        tracked.load(&self.log, &self.history, &place.reading, &self.shared.codec).await?;
+        Ok(tracked)
+    }
+
+    /// From now on `watcher` gets every [`Folded`] stretch, in order. When it is full the mirror waits for it; when
+    /// its receiver is dropped it is forgotten.
+    pub fn watch(&self, watcher: mpsc::Sender<Arc<Folded>>) {
+        self.shared.watchers.lock().push(watcher);
+    }
+}
+
+impl Shared {
+    fn place(&self, partition: Partition) -> Option<&PartitionPlace> {
+        self.places.get(usize::try_from(partition.0).ok()?)
+    }
+
+    /// The entry of a conversation, made if there is none; makes room by dropping those that are idle.
+    fn enter(&self, conversation: &ConversationId, partition: Partition) -> Result<Arc<Tracked>, MirrorError> {
+        let mut tracked = self.tracked.lock();
+        let now = Instant::now();
+        if let Some(entry) = tracked.get_mut(conversation) {
+            entry.used = now;
+            return Ok(Arc::clone(&entry.tracked));
+        }
+        if tracked.len() >= TRACKED_LEN_MAX {
+            tracked.retain(|_, entry| entry.in_use(now));
+            if tracked.len() >= TRACKED_LEN_MAX {
+                return Err(MirrorError::Full);
+            }
+        }
+        let made = Arc::new(Tracked::new(conversation.clone(), partition));
+        tracked.insert(conversation.clone(), Entry { tracked: Arc::clone(&made), used: now });
+        Ok(made)
+    }
+
+    fn drop_idle(&self) {
+        let now = Instant::now();
+        self.tracked.lock().retain(|_, entry| entry.in_use(now));
+    }
+}
+
+impl Default for PartitionPlace {
+    fn default() -> Self {
+        Self { folded: watch::Sender::new(Position::START), reading: AtomicU64::new(0) }
+    }
+}
+
+impl PartitionPlace {
+    fn folded(&self) -> Position {
+        *self.folded.borrow()
+    }
+
+    /// The follower is about to look up the conversations of the records before `up_to`.
+    fn begin(&self, up_to: Position) {
+        self.reading.fetch_max(up_to.get(), Ordering::SeqCst);
+    }
+
+    /// Everything before `up_to` is folded.
+    fn end(&self, up_to: Position) {
+        self.folded.send_if_modified(|folded| {
+            let moved = up_to > *folded;
+            *folded = up_to.max(*folded);
+            moved
+        });
+    }
+}
+
+impl Entry {
+    fn in_use(&self, now: Instant) -> bool {
+        Arc::strong_count(&self.tracked) > 1 || now.duration_since(self.used) < IDLE_MAX
+    }
+}

@@ -1,0 +1,97 @@
+//! The follower: takes deliveries of the log and hands them to the conversations in use.
+
+use std::{sync::Arc, time::Duration};
+
+use schemas::{Partition, Position};
+use tokio::time::{Instant, sleep};
+
+use super::{Folded, MirrorError, Shared};
+use crate::event_log::{BATCH_LEN_MAX, Delivery, EventReader, Readership, Record, SharedLog};
+
+/// How long to wait before reading again after the log failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// How often conversations that nobody uses are dropped.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Opens the reader and waits until the place in every partition is known.
+pub(super) async fn open(log: &SharedLog, shared: &Shared) -> Result<Box<dyn EventReader>, MirrorError> {
+    let mut reader = log.open(Readership::Broadcast).await?;
+    let mut unknown = shared.places.len();
+    while unknown > 0 {
+        // A broadcast reader is assigned every partition before it is given a record of any.
+        if let Delivery::Assigned { partition, from } = reader.next().await?
+            && let Some(place) = shared.place(partition)
+        {
+            place.begin(from);
+            place.end(from);
+            unknown -= 1;
+        }
+    }
+    Ok(reader)
+}
+
+/// Follows until the task is ended.
+pub(super) async fn run(mut reader: Box<dyn EventReader>, log: SharedLog, shared: Arc<Shared>) {
+    let mut swept = Instant::now();
+    loop {
+        match reader.next().await {
+            Ok(Delivery::Records { partition, records }) => take(&shared, partition, records).await,
+            // A reader that had to start anew may have left something out.
+            Ok(Delivery::Assigned { partition, from }) => bridge(&log, &shared, partition, from).await,
+            Ok(Delivery::Revoked { .. }) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the log cannot be followed now; trying again");
+                sleep(RETRY_PAUSE).await;
+            }
+        }
+        if swept.elapsed() > SWEEP_INTERVAL {
+            shared.drop_idle();
+            swept = Instant::now();
+        }
+    }
+}
+
+/// Reads what lies between the place and `to`, however long that takes: to go on without it would lose events.
+async fn bridge(log: &SharedLog, shared: &Shared, partition: Partition, to: Position) {
+    while let Some(place) = shared.place(partition)
+        && place.folded() < to
+    {
+        match log.read(partition, place.folded(), to, BATCH_LEN_MAX).await {
+            Ok(records) if records.is_empty() => break,
+            Ok(records) => take(shared, partition, records).await,
+            Err(error) => {
+                tracing::warn!(%partition, %error, "the log cannot be read now; trying again");
+                sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Folds a stretch of records, tells the watchers, and only then moves the place: who waits for the
+/// place finds the states there.
+async fn take(shared: &Shared, partition: Partition, records: Vec<Record>) {
+    let Some(place) = shared.place(partition) else { return };
+    let known = place.folded();
+    let Some(up_to) = records.last().map(|record| record.offset.position()) else { return };
+    place.begin(up_to);
+    let mut events = Vec::new();
+    for record in records {
+        if known.covers(record.offset) {
+            continue;
+        }
+        let tracked = record
+            .key_str()
+            .and_then(|key| shared.tracked.lock().get(key).map(|entry| Arc::clone(&entry.tracked)));
+        if let Some(tracked) = tracked {
+            events.extend(tracked.take(record, &shared.codec));
+        }
+    }
+    place.end(up_to);
+    let folded = Arc::new(Folded { partition, up_to, events });
+    let watchers = shared.watchers.lock().clone();
+    for watcher in watchers {
+        // A closed one is forgotten below.
+        let _ = watcher.send(Arc::clone(&folded)).await;
+    }
+    shared.watchers.lock().retain(|watcher| !watcher.is_closed());
+}

@@ -1,0 +1,296 @@
+//! One conversation in use: its state, its events of late, and how both are loaded.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use schemas::{
+    ChatEvent, ConversationId, Offset, Partition, Position, Timestamp, codec::Codec, json::EventJson,
+};
+use tokio::sync::OnceCell;
+
+use super::MirrorError;
+use crate::{
+    conversation::{ConversationState, Fact, Void},
+    event_log::{BATCH_LEN_MAX, Record, SharedLog},
+    history::{SharedHistory, Snapshot},
+};
+
+/// Most events of late that are kept for sessions that come back, and most bytes of them.
+const RECENT_LEN_MAX: usize = 512;
+const RECENT_BYTES_MAX: usize = 128 * 1_024;
+/// Most events that are known to be void; ingest asks about an event right after it appended it.
+const VOIDS_LEN_MAX: usize = 512;
+/// Most records, and bytes of them, that are held back while a conversation is loaded.
+const HELD_LEN_MAX: usize = 10_000;
+const HELD_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+
+/// A valid event of a tracked conversation.
+#[derive(Debug)]
+pub struct LiveEvent {
+    /// Its partition.
+    pub partition: Partition,
+    /// The position after it: what clients keep.
+    pub position: Position,
+    /// When the log took it.
+    pub recorded_at: Timestamp,
+    /// What happened.
+    pub event: Arc<ChatEvent>,
+    /// Length of the record's value, by which the events of late are bounded.
+    len: usize,
+    json: OnceLock<Bytes>,
+}
+
+impl LiveEvent {
+    /// The event of a record at `offset`, whose value has `len` bytes.
+    pub fn new(
+        partition: Partition,
+        offset: Offset,
+        recorded_at: Timestamp,
+        event: Arc<ChatEvent>,
+        len: usize,
+    ) -> Self {
+        Self { partition, position: offset.position(), recorded_at, event, len, json: OnceLock::new() }
+    }
+
+    /// The JSON form, written once for everybody.
+    pub fn json(&self) -> &Bytes {
+        self.json.get_or_init(|| {
+            EventJson::new(&self.event, self.position, self.recorded_at).to_text().into_bytes().into()
+        })
+    }
+}
+
+/// What became of an event that stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It counts.
+    Valid,
+    /// It counts for nobody.
+    Void(Void),
+}
+
+/// A conversation in use. Its state is that at the mirror's place, once it is loaded.
+pub struct Tracked {
+    conversation: ConversationId,
+    partition: Partition,
+    loaded: OnceCell<()>,
+    inner: Mutex<Inner>,
+}
+
+impl fmt::Debug for Tracked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracked").field("conversation", &self.conversation).finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    /// Records that arrived while the conversation is loaded; `None` once it is.
+    held: Option<Held>,
+    state: Option<ConversationState>,
+    /// All before it is folded: only what came to this conversation moves it.
+    folded: Position,
+    recent: VecDeque<Arc<LiveEvent>>,
+    recent_bytes: usize,
+    /// `recent` holds every valid event after it.
+    recent_since: Position,
+    voids: VecDeque<(Offset, Void)>,
+}
+
+#[derive(Default)]
+struct Held {
+    records: Vec<Record>,
+    bytes: usize,
+    /// Too many came: loading must start again.
+    flooded: bool,
+}
+
+impl Tracked {
+    pub(super) fn new(conversation: ConversationId, partition: Partition) -> Self {
+        let inner = Inner {
+            held: Some(Held::default()),
+            state: None,
+            folded: Position::START,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            recent_since: Position::START,
+            voids: VecDeque::new(),
+        };
+        Self { conversation, partition, loaded: OnceCell::new(), inner: Mutex::new(inner) }
+    }
+
+    /// Which conversation.
+    pub fn conversation(&self) -> &ConversationId {
+        &self.conversation
+    }
+
+    /// Where it lives.
+    pub fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    /// Looks at the state. Keep it short: the fold of this conversation waits meanwhile.
+    pub fn look<R>(&self, look: impl FnOnce(Option<&ConversationState>) -> R) -> R {
+        look(self.inner.lock().state.as_ref())
+    }
+
+    /// What became of the event at `offset`, which is folded here ([`super::Mirror::reach`]) and was appended
+    /// a moment ago.
+    pub fn outcome(&self, offset: Offset) -> Outcome {
+        let inner = self.inner.lock();
+        let void = inner.voids.iter().rev().find(|(at, _)| *at == offset);
+        void.map_or(Outcome::Valid, |(_, void)| Outcome::Void(void.clone()))
+    }
+
+    /// The valid events after `after`, oldest first, at most `limit`, if all of them are still at hand.
+    pub fn recent(&self, after: Position, limit: usize) -> Option<Vec<Arc<LiveEvent>>> {
+        let inner = self.inner.lock();
+        if after < inner.recent_since {
+            return None;
+        }
+        let from = inner.recent.partition_point(|event| event.position <= after);
+        Some(inner.recent.iter().skip(from).take(limit).cloned().collect())
+    }
+
+    /// Loads the conversation unless that is done; several may wait for one load.
+    ///
+    /// `reading` tells up to where the follower has taken records without knowing of this conversation: from there on
+    /// they are held back here, and what lies before is read from the history and the log. Both may give a record;
+    /// it is folded once.
+    pub(super) async fn load(
+        &self,
+        log: &SharedLog,
+        history: &SharedHistory,
+        reading: &AtomicU64,
+        codec: &Codec,
+    ) -> Result<(), MirrorError> {
+        let load = async {
+            self.inner.lock().hold_anew_if_flooded();
+            let registered = Position::new(reading.load(Ordering::SeqCst));
+            let Snapshot { mut state, position } =
+                history.snapshot(self.partition, &self.conversation).await?;
+            let mut folded = position;
+            while folded < registered {
+                let records = log.read(self.partition, folded, registered, BATCH_LEN_MAX).await?;
+                let Some(last) = records.last() else { break };
+                folded = last.offset.position();
+                for record in &records {
+                    if record.key_str() == Some(self.conversation.as_str()) {
+                        let _ = fold(&mut state, record, codec);
+                    }
+                }
+            }
+            self.inner.lock().begin(state, folded, self.partition, codec)
+        };
+        self.loaded.get_or_try_init(|| load).await.map(|_| ())
+    }
+
+    /// Takes the next record of this conversation; gives the event if it counts.
+    pub(super) fn take(&self, record: Record, codec: &Codec) -> Option<Arc<LiveEvent>> {
+        let mut inner = self.inner.lock();
+        match &mut inner.held {
+            Some(held) => {
+                held.push(record);
+                None
+            }
+            None => inner.fold(&record, self.partition, codec),
+        }
+    }
+}
+
+impl Held {
+    fn push(&mut self, record: Record) {
+        self.bytes += record.value.len();
+        self.flooded |= self.records.len() >= HELD_LEN_MAX || self.bytes > HELD_BYTES_MAX;
+        if !self.flooded {
+            self.records.push(record);
+        }
+    }
+}
+
+impl Inner {
+    fn hold_anew_if_flooded(&mut self) {
+        if self.held.as_ref().is_some_and(|held| held.flooded) {
+            self.held = Some(Held::default());
+        }
+    }
+
+    /// The state at `position` is known: fold what was held back, and go on from there.
+    fn begin(
+        &mut self,
+        state: Option<ConversationState>,
+        position: Position,
+        partition: Partition,
+        codec: &Codec,
+    ) -> Result<(), MirrorError> {
+        if self.held.as_ref().is_some_and(|held| held.flooded) {
+            return Err(MirrorError::Flooded);
+        }
+        let held = self.held.take().unwrap_or_default();
+        self.state = state;
+        self.folded = position;
+        self.recent_since = position;
+        for record in &held.records {
+            self.fold(record, partition, codec);
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, record: &Record, partition: Partition, codec: &Codec) -> Option<Arc<LiveEvent>> {
+        if self.folded.covers(record.offset) {
+            return None;
+        }
+        self.folded = record.offset.position();
+        match fold(&mut self.state, record, codec)? {
+            Ok(event) => {
+                let len = record.value.len();
+                let event = LiveEvent::new(partition, record.offset, record.recorded_at, event, len);
+                let event = Arc::new(event);
+                self.keep(Arc::clone(&event));
+                Some(event)
+            }
+            Err(void) => {
+                self.voids.push_back((record.offset, void));
+                if self.voids.len() > VOIDS_LEN_MAX {
+                    self.voids.pop_front();
+                }
+                None
+            }
+        }
+    }
+
+    fn keep(&mut self, event: Arc<LiveEvent>) {
+        self.recent_bytes += event.len;
+        self.recent.push_back(event);
+        while (self.recent.len() > RECENT_LEN_MAX || self.recent_bytes > RECENT_BYTES_MAX)
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.recent_bytes -= oldest.len;
+            self.recent_since = oldest.position;
+        }
+    }
+}
+
+/// Decodes and folds one record. `None`: it is no event, which was logged.
+fn fold(
+    state: &mut Option<ConversationState>,
+    record: &Record,
+    codec: &Codec,
+) -> Option<Result<Arc<ChatEvent>, Void>> {
+    let event = match codec.decode(&record.value) {
+        Ok(event) => Arc::new(event),
+        Err(error) => {
+            tracing::error!(record.offset = record.offset.get(), %error, "a record is no event; it is passed over");
+            return None;
+        }
+    };
+    let fact = Fact { event: &event, offset: record.offset, recorded_at: record.recorded_at };
+    Some(ConversationState::evolve(state, fact).map(|()| event))
+}

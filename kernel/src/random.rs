@@ -1,0 +1,29 @@
+//! Fresh names, from the operating system's randomness.
+
+use schemas::{Epoch, EventId};
+
+/// Letters and digits that are hard to confuse, 32 of them: five bits each.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// A fresh name of `len` letters and digits, with 5 bits of randomness each.
+///
+/// # Panics
+/// If the operating system has no randomness to give; nothing sensible can go on then.
+#[expect(clippy::expect_used, reason = "without randomness no id is unique and no key secret")]
+pub fn name(len: usize) -> String {
+    let mut bytes = vec![0; len];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
+}
+
+/// A fresh event id (100 bits), for commands whose sender chose none.
+#[expect(clippy::expect_used, reason = "the alphabet lies within that of event ids")]
+pub fn event_id() -> EventId {
+    name(20).parse().expect("letters and digits are an event id")
+}
+
+/// A fresh epoch (60 bits), for a log that begins.
+#[expect(clippy::expect_used, reason = "the alphabet lies within that of epochs")]
+pub fn epoch() -> Epoch {
+    name(12).parse().expect("letters and digits are an epoch")
+}

@@ -1,0 +1,91 @@
+//! Points in time, to the millisecond.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// Milliseconds since 1970-01-01T00:00:00Z. In JSON an RFC 3339 text (`2024-02-26T08:49:39.372Z`), in
+/// Avro a `timestamp-millis`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+/// The text is not an RFC 3339 time between the years 0000 and 9999.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not a time; write it like 2024-02-26T08:49:39.372Z")]
+pub struct TimestampError {
+    found: String,
+}
+
+impl Timestamp {
+    /// 9999-12-30T22:00:00.000Z: nearly the last that RFC 3339 can write, in every time zone.
+    const MILLIS_MAX: i64 = 253_402_207_200_000;
+    /// 0000-01-01T00:00:00Z, the first that RFC 3339 can write.
+    const MILLIS_MIN: i64 = -62_167_219_200_000;
+
+    /// The time so many milliseconds after 1970 (before, if negative). Held within the years
+    /// 0000 to 9999, so that each can be written as text.
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis.clamp(Self::MILLIS_MIN, Self::MILLIS_MAX))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn as_millis(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;
+        write!(f, "{time:.3}")
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+    fn from_str(s: &str) -> Result<Self, TimestampError> {
+        s.parse::<jiff::Timestamp>()
+            .map(|time| Self::from_millis(time.as_millisecond()))
+            .map_err(|_| TimestampError { found: s.chars().take(40).collect() })
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_i64(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        } else {
+            i64::deserialize(deserializer).map(Self::from_millis)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_millis_agree() {
+        let time: Timestamp = "2024-02-26T08:49:39.372Z".parse().unwrap();
+        assert_eq!(time.as_millis(), 1_708_937_379_372);
+        assert_eq!(time.to_string(), "2024-02-26T08:49:39.372Z");
+        assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn extremes_can_still_be_written() {
+        assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "9999-12-30T22:00:00.000Z");
+        assert_eq!(Timestamp::from_millis(i64::MIN).to_string(), "0000-01-01T00:00:00.000Z");
+    }
+}
