@@ -1,1 +1,156 @@
-//! wip
+//! Fanout: events reach sessions.
+//!
+//! A connection comes in through [`routes`] and belongs to a shard from then on: one thread with its own sessions. The shard gets
+//! each event once, already judged by the kernel's mirror, encodes it once, and writes the same bytes to every
+//! session that is subscribed. How a session gets from where it stopped to live delivery is the switchover.
+//!
+//! Reading path: `switchover` (the heart, pure), `subscription`, `shard`, `session` and `outbox`, `connection`, `handle`,
+//! `protocol`.
+//!
+//! Invariants: no durable state here; a session's memory is bounded; nothing blocks the thread of a shard; the only
+//! way to the log is the kernel's `CommandSink`.
+
+mod connection;
+mod feed;
+mod handle;
+mod outbox;
+mod presence;
+mod protocol;
+mod rpc;
+mod session;
+mod shard;
+mod subscription;
+pub mod switchover;
+mod upgrade;
+
+use std::{fmt, io, sync::Arc, thread, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use kernel::{clock::Clock, command::SharedSink, identity::TokenKey, mirror::Mirror};
+use tokio::{
+    runtime, select,
+    sync::{mpsc, oneshot},
+    task::LocalSet,
+};
+
+pub use protocol::{Disconnect, ErrorCode, Unsubscribe};
+pub use upgrade::routes;
+
+use presence::Presence;
+use shard::{Mail, Shard, Surroundings};
+
+/// Most letters that wait in the mailbox of a shard.
+const MAIL_LEN_MAX: usize = 4_096;
+/// Most folded stretches that wait for a shard; then the mirror waits for it.
+const FOLDED_LEN_MAX: usize = 256;
+
+/// How fanout is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many threads deliver; at least 1.
+    pub shards: usize,
+    /// Origins (`https://chat.example`) whose pages may connect, besides pages that this server itself served.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { shards: 1, allowed_origins: Vec::new() }
+    }
+}
+
+/// See the module. Shared as `Arc<Fanout>`.
+pub struct Fanout {
+    shards: Arc<Vec<mpsc::Sender<Mail>>>,
+    next: std::sync::atomic::AtomicUsize,
+    allowed_origins: Vec<String>,
+    /// Dropped with this value, which ends the threads.
+    _running: Vec<oneshot::Sender<()>>,
+}
+
+impl fmt::Debug for Fanout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fanout").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+impl Fanout {
+    /// Starts the shards. They run until the value is dropped.
+    ///
+    /// # Errors
+    /// A thread or its runtime could not be made.
+    pub fn start(
+        mirror: &Arc<Mirror>,
+        sink: SharedSink,
+        key: Arc<TokenKey>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> io::Result<Arc<Self>> {
+        let len = settings.shards.max(1);
+        let (shards, mails): (Vec<_>, Vec<_>) = (0..len).map(|_| mpsc::channel(MAIL_LEN_MAX)).unzip();
+        let shards = Arc::new(shards);
+        let presence = Arc::new(Presence::default());
+        let mirror = Arc::clone(mirror);
+        let around = Surroundings { mirror, sink, key, clock, presence, shards: Arc::clone(&shards) };
+        let running = mails
+            .into_iter()
+            .enumerate()
+            .map(|(number, mail)| spawn(number, around.clone(), mail))
+            .collect::<io::Result<_>>()?;
+        let allowed_origins = settings.allowed_origins;
+        Ok(Arc::new(Self { shards, next: 0.into(), allowed_origins, _running: running }))
+    }
+
+    /// Takes a connection whose handshake is done; `ahead` is what was read of it already.
+    async fn accept(&self, socket: std::net::TcpStream, ahead: Bytes) {
+        let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if let Some(shard) = self.shards.get(turn % self.shards.len()) {
+            // A closed mailbox means that the node stops; the client comes back elsewhere.
+            let _ = shard.send(Mail::Accept(socket, ahead)).await;
+        }
+    }
+
+    /// Tells every session to come back elsewhere, spread over `window`, and waits until all are closed.
+    pub async fn drain(&self, window: Duration) {
+        let mut drained = Vec::new();
+        for shard in self.shards.iter() {
+            let (done, answer) = oneshot::channel();
+            if shard.send(Mail::Drain(window, done)).await.is_ok() {
+                drained.push(answer);
+            }
+        }
+        for answer in drained {
+            // A shard that is gone has no sessions.
+            let _ = answer.await;
+        }
+    }
+
+    /// Whether the page behind a request may connect: one that this server served (same host), one of an allowed
+    /// origin, or no page at all. Browsers always say; other clients do not.
+    fn allows_origin(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else { return true };
+        let Ok(origin) = origin.to_str() else { return false };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let own = origin.split_once("://").map(|(_, authority)| authority);
+        (own.is_some() && own == host) || self.allowed_origins.iter().any(|allowed| allowed == origin)
+    }
+}
+
+/// Starts the thread of one shard; it ends when the answer is dropped.
+fn spawn(number: usize, around: Surroundings, mail: mpsc::Receiver<Mail>) -> io::Result<oneshot::Sender<()>> {
+    let (running, stopped) = oneshot::channel();
+    let (watcher, folded) = mpsc::channel(FOLDED_LEN_MAX);
+    around.mirror.watch(watcher);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
+        LocalSet::new().block_on(&runtime, async {
+            let shard = Shard::new(around);
+            select! {
+                () = shard.run(mail, folded) => {}
+                _ = stopped => {}
+            }
+        });
+    })?;
+    Ok(running)
+}

@@ -45,7 +45,7 @@ use crate::{
 /// Most conversations that are kept in use at one node.
 pub const TRACKED_LEN_MAX: usize = 20_000;
 /// How long a conversation stays in use after its last use, so that sessions that come back find it warm.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+const IDLE_MAX: Duration = Duration::from_mins(1);
 
 /// The valid events of tracked conversations in one stretch of a partition.
 #[derive(Debug)]
@@ -233,7 +233,11 @@ impl Shared {
     }
 
     /// The entry of a conversation, made if there is none; makes room by dropping those that are idle.
-    fn enter(&self, conversation: &ConversationId, partition: Partition) -> Result<Arc<Tracked>, MirrorError> {
+    fn enter(
+        &self,
+        conversation: &ConversationId,
+        partition: Partition,
+    ) -> Result<Arc<Tracked>, MirrorError> {
         let mut tracked = self.tracked.lock();
         let now = Instant::now();
         if let Some(entry) = tracked.get_mut(conversation) {

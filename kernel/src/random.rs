@@ -13,16 +13,26 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 pub fn name(len: usize) -> String {
     let mut bytes = vec![0; len];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
+    bytes
+        .iter()
+        .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
+        .map(|letter| char::from(*letter))
+        .collect()
 }
 
 /// A fresh event id (100 bits), for commands whose sender chose none.
+///
+/// # Panics
+/// As [`name`].
 #[expect(clippy::expect_used, reason = "the alphabet lies within that of event ids")]
 pub fn event_id() -> EventId {
     name(20).parse().expect("letters and digits are an event id")
 }
 
 /// A fresh epoch (60 bits), for a log that begins.
+///
+/// # Panics
+/// As [`name`].
 #[expect(clippy::expect_used, reason = "the alphabet lies within that of epochs")]
 pub fn epoch() -> Epoch {
     name(12).parse().expect("letters and digits are an epoch")

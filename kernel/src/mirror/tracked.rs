@@ -159,6 +159,11 @@ impl Tracked {
         Some(inner.recent.iter().skip(from).take(limit).cloned().collect())
     }
 
+    /// [`Tracked::recent`] holds every valid event after it.
+    pub fn recent_since(&self) -> Position {
+        self.inner.lock().recent_since
+    }
+
     /// Loads the conversation unless that is done; several may wait for one load.
     ///
     /// `reading` tells up to where the follower has taken records without knowing of this conversation: from there on
@@ -189,7 +194,7 @@ impl Tracked {
             }
             self.inner.lock().begin(state, folded, self.partition, codec)
         };
-        self.loaded.get_or_try_init(|| load).await.map(|_| ())
+        self.loaded.get_or_try_init(|| load).await.copied()
     }
 
     /// Takes the next record of this conversation; gives the event if it counts.

@@ -1,0 +1,198 @@
+//! What a session's commands do. One at a time, in the order they came.
+
+mod history;
+mod subscribe;
+
+use std::rc::Rc;
+
+use kernel::identity::{Identity, TokenError};
+use schemas::{ConversationId, Timestamp};
+use serde_json::value::RawValue;
+
+use crate::{
+    protocol::{
+        Command, ConnectRequest, Disconnect, ErrorCode, Method, PublishRequest, RefreshRequest, RpcRequest,
+        reply::{
+            self, ConnectResult, Empty, ErrorBody, Outcome, PresenceResult, PresenceStats, RefreshResult,
+            RpcResult,
+        },
+    },
+    rpc::{self, RpcError},
+    session::{Session, Standing},
+    shard::{PING_INTERVAL_S, Shard},
+};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The longest time to live that clients are told, in seconds: their timers end at 2^31 ms.
+const TTL_S_MAX: i64 = 2_000_000;
+
+/// Does one command and writes its reply.
+///
+/// # Errors
+/// The client does not keep to the protocol, and the connection is to be closed.
+pub(crate) async fn command(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    command: Command,
+) -> Result<(), Disconnect> {
+    let id = command.id;
+    let method = command.method();
+    let identity = match (session.standing(), &method) {
+        (Standing::Rejected, _) => return Ok(()),
+        (Standing::New, Method::Connect(request)) => return connect(shard, session, id, request),
+        (Standing::New, _) | (Standing::Connected(_), Method::Connect(_)) => {
+            return Err(Disconnect::BAD_REQUEST);
+        }
+        (Standing::Connected(identity), _) => identity,
+    };
+    if id == 0 && !matches!(method, Method::Send) {
+        return Err(Disconnect::BAD_REQUEST);
+    }
+    let at = Asked { shard, session, identity, id };
+    match method {
+        Method::Subscribe(request) => at.answer(subscribe::subscribe(&at, &request).await),
+        Method::Unsubscribe(request) => at.unsubscribe(&request.channel),
+        Method::Publish(request) => at.answer_rpc(at.publish(request).await),
+        Method::Rpc(request) => at.answer_rpc(at.rpc(request).await),
+        Method::Presence(request) => at.presence(&request.channel, false).await,
+        Method::PresenceStats(request) => at.presence(&request.channel, true).await,
+        Method::History(request) => at.answer(history::history(&at, &request).await),
+        Method::Refresh(request) => return at.refresh(&request),
+        Method::SubRefresh => at.fail(ErrorCode::NOT_AVAILABLE),
+        // A message without an answer; there is nothing that it could mean here.
+        Method::Send => {}
+        Method::Connect(_) | Method::Unknown => return Err(Disconnect::BAD_REQUEST),
+    }
+    Ok(())
+}
+
+/// A command of a connected session, and where the answer goes.
+pub(crate) struct Asked<'a> {
+    pub(crate) shard: &'a Rc<Shard>,
+    pub(crate) session: &'a Rc<Session>,
+    pub(crate) identity: Identity,
+    pub(crate) id: u32,
+}
+
+fn connect(shard: &Shard, session: &Session, id: u32, request: &ConnectRequest) -> Result<(), Disconnect> {
+    if id == 0 || request.token.is_empty() {
+        return Err(Disconnect::BAD_REQUEST);
+    }
+    match shard.around.key.verify(&request.token) {
+        Ok(identity) => {
+            let (expires, ttl) = life(&identity, shard.around.clock.now());
+            session.set_standing(Standing::Connected(identity));
+            let client = session.client();
+            let result =
+                ConnectResult { client, version: VERSION, expires, ttl, ping: PING_INTERVAL_S, pong: true };
+            session.send(reply::reply(id, &Outcome::Connect(result)));
+            Ok(())
+        }
+        Err(TokenError::Expired | TokenError::NotYet) => {
+            // The client gets a new token and comes back on a new connection.
+            session.set_standing(Standing::Rejected);
+            session.send(reply::reply(id, &Outcome::Error(ErrorCode::TOKEN_EXPIRED.into())));
+            Ok(())
+        }
+        Err(error @ TokenError::Invalid(_)) => {
+            tracing::info!(session.client = session.client(), %error, "a connection was refused");
+            Err(Disconnect::INVALID_TOKEN)
+        }
+    }
+}
+
+/// Whether a token ends, and in how many seconds.
+fn life(identity: &Identity, now: Timestamp) -> (bool, u32) {
+    let left_s = |at: Timestamp| ((at.as_millis() - now.as_millis()) / 1_000).clamp(1, TTL_S_MAX);
+    match identity.expires_at {
+        Some(at) => (true, u32::try_from(left_s(at)).unwrap_or(1)),
+        None => (false, 0),
+    }
+}
+
+impl Asked<'_> {
+    /// Writes the reply to this command.
+    pub(crate) fn reply(&self, outcome: &Outcome<'_>) {
+        self.session.send(reply::reply(self.id, outcome));
+    }
+
+    fn fail(&self, error: ErrorCode) {
+        self.reply(&Outcome::Error(error.into()));
+    }
+
+    /// Writes the error, if it is one; otherwise the reply was written.
+    fn answer(&self, answered: Result<(), ErrorCode>) {
+        if let Err(error) = answered {
+            self.fail(error);
+        }
+    }
+
+    fn answer_rpc(&self, answer: Result<Outcome<'static>, RpcError>) {
+        match answer {
+            Ok(outcome) => self.reply(&outcome),
+            Err(RpcError { code, message }) => self.reply(&Outcome::Error(ErrorBody::new(code, &message))),
+        }
+    }
+
+    /// The conversation, if this person may read it.
+    ///
+    /// # Errors
+    /// As the client is to be told.
+    pub(crate) async fn readable(
+        &self,
+        channel: &str,
+    ) -> Result<(ConversationId, Rc<crate::subscription::Topic>), ErrorCode> {
+        let conversation: ConversationId = channel.parse().map_err(|_| ErrorCode::BAD_REQUEST)?;
+        subscribe::open(self, conversation).await
+    }
+
+    fn unsubscribe(&self, channel: &str) {
+        // Clients drop the connection on an error here: whatever the channel is, afterwards there is no subscription.
+        if let Ok(conversation) = channel.parse() {
+            self.shard.unsubscribe(self.session, &conversation);
+        }
+        self.reply(&Outcome::Unsubscribe(Empty {}));
+    }
+
+    async fn publish(&self, request: PublishRequest) -> Result<Outcome<'static>, RpcError> {
+        let conversation = request.channel.parse().map_err(|_| RpcError::from(ErrorCode::BAD_REQUEST))?;
+        let request = rpc::publish(&self.identity, conversation, request.data.as_deref())?;
+        self.shard.around.sink.execute(request).await?;
+        Ok(Outcome::Publish(Empty {}))
+    }
+
+    async fn rpc(&self, request: RpcRequest) -> Result<Outcome<'static>, RpcError> {
+        let request = rpc::command(&self.identity, &request.method, request.data.as_deref())?;
+        let accepted = self.shard.around.sink.execute(request).await?;
+        let json = serde_json::to_string(&accepted).and_then(RawValue::from_string);
+        let data = json.map_err(|_| RpcError::from(ErrorCode::INTERNAL))?;
+        Ok(Outcome::Rpc(RpcResult { data }))
+    }
+
+    async fn presence(&self, channel: &str, stats: bool) {
+        let presence = &self.shard.around.presence;
+        match self.readable(channel).await {
+            Err(error) => self.fail(error),
+            Ok((conversation, _)) if stats => {
+                let (num_clients, num_users) = presence.count(&conversation);
+                self.reply(&Outcome::PresenceStats(PresenceStats { num_clients, num_users }));
+            }
+            Ok((conversation, _)) => {
+                self.reply(&Outcome::Presence(PresenceResult { presence: presence.list(&conversation) }));
+            }
+        }
+    }
+
+    fn refresh(&self, request: &RefreshRequest) -> Result<(), Disconnect> {
+        let identity = match self.shard.around.key.verify(&request.token) {
+            Ok(identity) if identity.user == self.identity.user => identity,
+            Ok(_) | Err(TokenError::Invalid(_)) => return Err(Disconnect::INVALID_TOKEN),
+            Err(TokenError::Expired | TokenError::NotYet) => return Err(Disconnect::EXPIRED),
+        };
+        let (expires, ttl) = life(&identity, self.shard.around.clock.now());
+        self.session.set_standing(Standing::Connected(identity));
+        let client = self.session.client();
+        self.reply(&Outcome::Refresh(RefreshResult { client, version: VERSION, expires, ttl }));
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! `subscribe`: where a client's position meets the log.
+
+use std::{rc::Rc, time::Duration};
+
+use kernel::mirror::MirrorError;
+use schemas::{ConversationId, Position};
+use tokio::time::Instant;
+
+use super::Asked;
+use crate::{
+    protocol::{
+        ErrorCode, SubscribeRequest,
+        reply::{Outcome, Publication, SubscribeResult},
+    },
+    shard::may_read,
+    subscription::{Subscription, Topic},
+    switchover::Switchover,
+};
+
+/// Most subscriptions of one session.
+const SUBSCRIPTIONS_LEN_MAX: usize = 1_000;
+/// How long the first page may take before the reply goes out without it; clients wait 5 s.
+const FIRST_PAGE_WAIT: Duration = Duration::from_secs(3);
+/// How long this node may take to catch up with the log before it answers for what it knows.
+const CATCH_UP_WAIT: Duration = Duration::from_secs(2);
+
+/// Where a subscription begins.
+enum Beginning {
+    /// The client's position counts: it gets everything after it.
+    Resume(Position),
+    /// It gets what comes from now on.
+    Now,
+    /// Its position belongs to another log: it gets what comes from now on, and is told so.
+    Lost,
+}
+
+/// Subscribes and writes the reply. The reply is written before any event of the conversation: until then the
+/// subscription is filling, or was not registered.
+pub(super) async fn subscribe(at: &Asked<'_>, request: &SubscribeRequest) -> Result<(), ErrorCode> {
+    if request.r#type != 0 {
+        return Err(ErrorCode::NOT_AVAILABLE);
+    }
+    if request.tf.is_some() {
+        return Err(ErrorCode::BAD_REQUEST);
+    }
+    let (conversation, topic) = at.readable(&request.channel).await?;
+    // A second subscribe is a client that missed the first reply: it is done anew.
+    at.shard.unsubscribe(at.session, &conversation);
+    if at.session.subscriptions_len() >= SUBSCRIPTIONS_LEN_MAX {
+        return Err(ErrorCode::LIMIT_EXCEEDED);
+    }
+    let beginning = beginning(at, request, &topic).await?;
+    if matches!(beginning, Beginning::Lost) && request.flag & SubscribeRequest::REJECT_UNRECOVERED != 0 {
+        return Err(ErrorCode::UNRECOVERABLE_POSITION);
+    }
+    match beginning {
+        Beginning::Resume(position) => resume(at, request, topic, position).await?,
+        Beginning::Now | Beginning::Lost => {
+            let now = at.shard.around.mirror.place(topic.tracked.partition());
+            at.shard.subscribe(at.session, topic, request.join_leave, Switchover::live(now));
+            reply(at, request, now, false, Vec::new());
+        }
+    }
+    at.shard.announce(at.session, &conversation);
+    Ok(())
+}
+
+/// The conversation as a topic, if this person may read it. What is refused could be a moment old, so this node
+/// catches up with the log once before it refuses.
+pub(super) async fn open(
+    at: &Asked<'_>,
+    conversation: ConversationId,
+) -> Result<(ConversationId, Rc<Topic>), ErrorCode> {
+    let topic = at.shard.topic(&conversation).await.map_err(|error| temporary(&error))?;
+    if !may_read(&topic, &at.identity) {
+        let deadline = Instant::now() + CATCH_UP_WAIT;
+        let caught_up = at.shard.around.mirror.catch_up(topic.tracked.partition(), deadline).await;
+        caught_up.map_err(|error| temporary(&error))?;
+    }
+    if topic.tracked.look(|state| state.is_none()) {
+        return Err(ErrorCode::UNKNOWN_CHANNEL);
+    }
+    if !may_read(&topic, &at.identity) {
+        return Err(ErrorCode::PERMISSION_DENIED);
+    }
+    Ok((conversation, topic))
+}
+
+/// Log or history do not answer. It must be a temporary error: any other ends the subscription for good.
+pub(super) fn temporary(error: &MirrorError) -> ErrorCode {
+    tracing::warn!(%error, "a client was told to try again");
+    ErrorCode::INTERNAL
+}
+
+async fn beginning(
+    at: &Asked<'_>,
+    request: &SubscribeRequest,
+    topic: &Topic,
+) -> Result<Beginning, ErrorCode> {
+    if !request.recover {
+        return Ok(Beginning::Now);
+    }
+    let mirror = &at.shard.around.mirror;
+    // No epoch: the client asks from a position that it was never given, the start at best.
+    if !request.epoch.is_empty() && request.epoch != mirror.epoch().as_str() {
+        return Ok(Beginning::Lost);
+    }
+    let partition = topic.tracked.partition();
+    if request.offset > mirror.place(partition) {
+        // It came from a node that is further, or the log lost what the client has seen.
+        let tail = mirror.log().tail(partition).await.map_err(|error| temporary(&error.into()))?;
+        if request.offset > tail {
+            return Ok(Beginning::Lost);
+        }
+    }
+    Ok(Beginning::Resume(request.offset))
+}
+
+/// Registers, reads the first page, replies with it, and leaves the rest to go on by itself.
+async fn resume(
+    at: &Asked<'_>,
+    request: &SubscribeRequest,
+    topic: Rc<Topic>,
+    position: Position,
+) -> Result<(), ErrorCode> {
+    let (shard, partition) = (at.shard, topic.tracked.partition());
+    let switchover = Switchover::resuming(position);
+    let subscription = shard.subscribe(at.session, topic, request.join_leave, switchover);
+    let conversation = &subscription.topic().conversation;
+    let deadline = Instant::now() + FIRST_PAGE_WAIT;
+    loop {
+        let place = shard.around.mirror.place(partition);
+        let page = match subscription.page(&shard.around.mirror).await {
+            Ok(page) => page,
+            Err(error) => {
+                shard.unsubscribe(at.session, conversation);
+                return Err(temporary(&error));
+            }
+        };
+        if !is_current(at, &subscription) {
+            // The session ended, or lost the right to read, while the page was read.
+            return Err(ErrorCode::PERMISSION_DENIED);
+        }
+        subscription.filled(page.filled);
+        let live = subscription.is_live();
+        if page.events.is_empty() && !live && Instant::now() < deadline {
+            continue;
+        }
+        // With publications the client's own offset is echoed: it moves on as it takes them one by one. Without any, and
+        // with nothing missing, its cursor may jump to this node's place.
+        let offset = if page.events.is_empty() && live { position.max(place) } else { position };
+        let publications = page.events.iter().filter_map(|event| Publication::new(event)).collect();
+        reply(at, request, offset, true, publications);
+        if !live {
+            shard.fill(&subscription);
+        }
+        return Ok(());
+    }
+}
+
+fn is_current(at: &Asked<'_>, subscription: &Rc<Subscription>) -> bool {
+    let current = at.session.subscription(&subscription.topic().conversation);
+    current.is_some_and(|current| Rc::ptr_eq(&current, subscription))
+}
+
+fn reply(
+    at: &Asked<'_>,
+    request: &SubscribeRequest,
+    offset: Position,
+    recovered: bool,
+    publications: Vec<Publication<'_>>,
+) {
+    let epoch = at.shard.around.mirror.epoch();
+    at.reply(&Outcome::Subscribe(SubscribeResult {
+        recoverable: true,
+        positioned: true,
+        epoch: epoch.as_str(),
+        offset,
+        was_recovering: request.recover,
+        recovered,
+        publications,
+    }));
+}

@@ -1,0 +1,178 @@
+//! What waits to be written to one session.
+//!
+//! The outbox owns the writing side of the socket: replies, events, pings and the pongs of the WebSocket layer all go through it,
+//! so none can fall inside a half-written other. It writes at once when nothing waits; what the
+//! socket does not take is kept and goes out, several frames to a write, when the socket is writable again.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+};
+
+use bytes::{Buf, Bytes};
+
+/// Most bytes that may wait before live delivery to a session stops and it catches up at its own pace.
+pub(crate) const OUTBOX_BYTES_MAX: usize = 512 * 1_024;
+/// A session that catches up is given its next page when no more than this waits.
+pub(crate) const OUTBOX_BYTES_LOW: usize = 64 * 1_024;
+/// Most frames in one write.
+const SLICES_MAX: usize = 64;
+
+/// Something that takes bytes as far as it can without waiting.
+pub(crate) trait Wire {
+    /// Writes some of `slices`; `WouldBlock` if it takes nothing now.
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+impl<W: Wire + ?Sized> Wire for Box<W> {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        (**self).try_write(slices)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Outbox<W> {
+    wire: W,
+    waiting: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl<W: Wire> Outbox<W> {
+    pub(crate) fn new(wire: W) -> Self {
+        Self { wire, waiting: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether `len` more bytes may wait. An empty outbox takes any one frame.
+    pub(crate) fn has_room_for(&self, len: usize) -> bool {
+        self.bytes == 0 || self.bytes + len <= OUTBOX_BYTES_MAX
+    }
+
+    /// Adds a frame behind what waits; [`Outbox::flush`] writes it. Says whether nothing waited before.
+    pub(crate) fn push(&mut self, frame: Bytes) -> bool {
+        let first = self.bytes == 0;
+        if !frame.is_empty() {
+            self.bytes += frame.len();
+            self.waiting.push_back(frame);
+        }
+        first
+    }
+
+    /// Writes as much as the socket takes; says whether nothing waits any more.
+    ///
+    /// # Errors
+    /// The socket is broken; the session is over.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        while self.bytes > 0 {
+            let frames = self.waiting.iter().take(SLICES_MAX);
+            let written = if self.waiting.len() == 1 {
+                // The common case costs no list.
+                self.wire.try_write(&[IoSlice::new(self.waiting.front().map_or(&[], |frame| frame))])
+            } else {
+                self.wire.try_write(&frames.map(|frame| IoSlice::new(frame)).collect::<Vec<_>>())
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // An idle session costs nothing for what once waited.
+        if self.waiting.capacity() > SLICES_MAX {
+            self.waiting = VecDeque::new();
+        }
+        Ok(true)
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while let Some(front) = self.waiting.front_mut() {
+            if front.len() > written {
+                front.advance(written);
+                return;
+            }
+            written -= front.len();
+            self.waiting.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+
+    /// A socket with room for so many bytes.
+    #[derive(Default)]
+    struct Pipe {
+        room: Cell<usize>,
+        got: RefCell<Vec<u8>>,
+        writes: Cell<usize>,
+    }
+
+    impl Wire for &Pipe {
+        fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let taken = bytes.len().min(self.room.get());
+            if taken == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.writes.set(self.writes.get() + 1);
+            self.room.set(self.room.get() - taken);
+            self.got.borrow_mut().extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_goes_out_later_in_order_and_together() {
+        let pipe = Pipe::default();
+        let mut outbox = Outbox::new(&pipe);
+        pipe.room.set(3);
+        assert!(outbox.push(Bytes::from_static(b"first")));
+        assert!(!outbox.flush().unwrap());
+        for frame in [&b"second"[..], b"third"] {
+            assert!(!outbox.push(Bytes::from_static(frame)));
+        }
+        assert_eq!(outbox.len(), 13);
+        pipe.room.set(100);
+        assert!(outbox.flush().unwrap());
+        assert_eq!(pipe.got.borrow().as_slice(), b"firstsecondthird");
+        assert_eq!(pipe.writes.get(), 2, "three frames went out in one write");
+    }
+
+    #[test]
+    fn the_limit_holds_at_it_and_one_past() {
+        let pipe = Pipe::default();
+        let mut outbox = Outbox::new(&pipe);
+        assert!(outbox.has_room_for(10 * OUTBOX_BYTES_MAX), "one frame always goes");
+        outbox.push(Bytes::from(vec![0; OUTBOX_BYTES_MAX - 1]));
+        assert!(outbox.has_room_for(1));
+        assert!(!outbox.has_room_for(2));
+    }
+
+    #[test]
+    fn every_byte_is_written_once_however_little_the_socket_takes() {
+        let pipe = Pipe::default();
+        let mut outbox = Outbox::new(&pipe);
+        let expected: Vec<u8> = (0..200u8).collect();
+        for chunk in expected.chunks(7) {
+            outbox.push(Bytes::copy_from_slice(chunk));
+        }
+        for room in [1, 2, 3, 5, 7, 11, 13].into_iter().cycle() {
+            pipe.room.set(room);
+            if outbox.flush().unwrap() {
+                break;
+            }
+        }
+        assert_eq!(pipe.got.borrow().as_slice(), expected);
+    }
+}

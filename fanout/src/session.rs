@@ -1,0 +1,237 @@
+//! One connected client: who it is, what it is subscribed to, what waits to be written to it.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    io::{self, IoSlice},
+    rc::Rc,
+};
+
+use bytes::Bytes;
+use kernel::identity::Identity;
+use schemas::{ConversationId, Timestamp};
+use tokio::{net::TcpStream, sync::Notify};
+
+use crate::{
+    outbox::{OUTBOX_BYTES_LOW, Outbox, Wire},
+    protocol::{Disconnect, reply::ClientInfo},
+    subscription::Subscription,
+};
+
+impl Wire for Rc<TcpStream> {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write_vectored(slices)
+    }
+}
+
+/// What the session's `connect` led to.
+#[derive(Debug, Clone)]
+pub(crate) enum Standing {
+    /// None came yet.
+    New,
+    /// It was refused; whatever else was sent with it is ignored.
+    Rejected,
+    /// The client is this person.
+    Connected(Identity),
+}
+
+/// See the module. Lives on the thread of its shard.
+pub(crate) struct Session {
+    client: String,
+    standing: RefCell<Standing>,
+    subscriptions: RefCell<HashMap<ConversationId, Rc<Subscription>>>,
+    outbox: RefCell<Outbox<Box<dyn Wire>>>,
+    /// Something waits in the outbox that the socket did not take.
+    blocked: Cell<bool>,
+    became_blocked: Notify,
+    /// The outbox has room for another page.
+    drained: Notify,
+    over: Cell<Option<Disconnect>>,
+    ended: Notify,
+    awaiting_pong: Cell<bool>,
+    born: Timestamp,
+}
+
+impl Session {
+    pub(crate) fn new(client: String, wire: Box<dyn Wire>, born: Timestamp) -> Rc<Self> {
+        Rc::new(Self {
+            client,
+            standing: RefCell::new(Standing::New),
+            subscriptions: RefCell::default(),
+            outbox: RefCell::new(Outbox::new(wire)),
+            blocked: Cell::new(false),
+            became_blocked: Notify::new(),
+            drained: Notify::new(),
+            over: Cell::new(None),
+            ended: Notify::new(),
+            awaiting_pong: Cell::new(false),
+            born,
+        })
+    }
+
+    /// The name of the session, fresh for each connection.
+    pub(crate) fn client(&self) -> &str {
+        &self.client
+    }
+
+    pub(crate) fn born(&self) -> Timestamp {
+        self.born
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    pub(crate) fn set_standing(&self, standing: Standing) {
+        *self.standing.borrow_mut() = standing;
+    }
+
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        match &*self.standing.borrow() {
+            Standing::Connected(identity) => Some(identity.clone()),
+            Standing::New | Standing::Rejected => None,
+        }
+    }
+
+    /// How others are told of this session.
+    pub(crate) fn info(&self) -> ClientInfo {
+        let user = self.identity().map_or(String::new(), |identity| identity.user.into());
+        ClientInfo { user, client: self.client.clone() }
+    }
+
+    // === what is written ===
+
+    /// Writes a frame, behind what waits.
+    pub(crate) fn send(&self, frame: Bytes) {
+        self.push(frame);
+        self.flush();
+    }
+
+    /// Adds a frame without writing it yet; says whether nothing waited before, so that [`Session::flush`] is due.
+    pub(crate) fn push(&self, frame: Bytes) -> bool {
+        self.outbox.borrow_mut().push(frame)
+    }
+
+    pub(crate) fn has_room_for(&self, len: usize) -> bool {
+        self.outbox.borrow().has_room_for(len)
+    }
+
+    /// Writes what the socket takes. What it does not take is written by [`Session::unblocked`].
+    pub(crate) fn flush(&self) {
+        if self.blocked.get() || self.over.get().is_some() {
+            return;
+        }
+        self.write();
+    }
+
+    /// The socket may take more now.
+    pub(crate) fn unblocked(&self) {
+        self.write();
+        if self.outbox.borrow().len() <= OUTBOX_BYTES_LOW {
+            self.drained.notify_waiters();
+        }
+    }
+
+    fn write(&self) {
+        let written = self.outbox.borrow_mut().flush();
+        match written {
+            Ok(empty) => {
+                self.blocked.set(!empty);
+                if !empty {
+                    self.became_blocked.notify_one();
+                }
+            }
+            Err(_) => self.end(Disconnect::WRITE_ERROR),
+        }
+    }
+
+    /// Writes on although the session is over; says whether all is out.
+    pub(crate) fn write_out(&self) -> io::Result<bool> {
+        self.outbox.borrow_mut().flush()
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.get()
+    }
+
+    /// Resolves when something waits that the socket did not take.
+    pub(crate) async fn blocked(&self) {
+        self.became_blocked.notified().await;
+    }
+
+    /// Resolves when the outbox has room for another page, or the session is over.
+    pub(crate) async fn room_for_a_page(&self) {
+        loop {
+            let drained = self.drained.notified();
+            if self.over.get().is_some() || self.outbox.borrow().len() <= OUTBOX_BYTES_LOW {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    // === how it ends ===
+
+    /// Ends the session; the first reason counts.
+    pub(crate) fn end(&self, why: Disconnect) {
+        if self.over.get().is_none() {
+            self.over.set(Some(why));
+            self.ended.notify_waiters();
+            self.drained.notify_waiters();
+        }
+    }
+
+    pub(crate) fn over(&self) -> Option<Disconnect> {
+        self.over.get()
+    }
+
+    /// Resolves when the session is over.
+    pub(crate) async fn ended(&self) -> Disconnect {
+        loop {
+            let ended = self.ended.notified();
+            if let Some(why) = self.over.get() {
+                return why;
+            }
+            ended.await;
+        }
+    }
+
+    // === pings ===
+
+    /// A ping goes out; the answer is due.
+    pub(crate) fn ping(&self, frame: Bytes) {
+        self.awaiting_pong.set(true);
+        self.send(frame);
+    }
+
+    pub(crate) fn ponged(&self) {
+        self.awaiting_pong.set(false);
+    }
+
+    pub(crate) fn awaits_pong(&self) -> bool {
+        self.awaiting_pong.get()
+    }
+
+    // === what it is subscribed to ===
+
+    pub(crate) fn subscription(&self, conversation: &ConversationId) -> Option<Rc<Subscription>> {
+        self.subscriptions.borrow().get(conversation).cloned()
+    }
+
+    pub(crate) fn subscriptions_len(&self) -> usize {
+        self.subscriptions.borrow().len()
+    }
+
+    pub(crate) fn keep(&self, conversation: ConversationId, subscription: Rc<Subscription>) {
+        self.subscriptions.borrow_mut().insert(conversation, subscription);
+    }
+
+    pub(crate) fn forget(&self, conversation: &ConversationId) -> Option<Rc<Subscription>> {
+        self.subscriptions.borrow_mut().remove(conversation)
+    }
+
+    /// Every conversation it is subscribed to.
+    pub(crate) fn conversations(&self) -> Vec<ConversationId> {
+        self.subscriptions.borrow().keys().cloned().collect()
+    }
+}

@@ -1,0 +1,196 @@
+//! A session's subscription to a conversation: the switchover with its surroundings.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use kernel::mirror::{LiveEvent, Mirror, Tracked};
+use schemas::{ConversationId, Position};
+use tokio::time::sleep;
+
+use crate::{
+    feed::{self, PAGE_LEN_MAX},
+    protocol::reply,
+    session::Session,
+    switchover::{Filled, Offer, Switchover},
+};
+
+/// How often a page is tried before the client is told to subscribe again, and the pause in between.
+const PAGE_TRIES_MAX: usize = 20;
+const PAGE_RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// A conversation that sessions of this shard are subscribed to.
+pub(crate) struct Topic {
+    pub(crate) conversation: ConversationId,
+    pub(crate) tracked: Arc<Tracked>,
+    subscribers: RefCell<Vec<Rc<Subscription>>>,
+}
+
+/// See the module.
+pub(crate) struct Subscription {
+    session: Weak<Session>,
+    topic: Rc<Topic>,
+    /// The client wants to be told who comes and goes.
+    join_leave: bool,
+    switchover: RefCell<Switchover>,
+    ended: Cell<bool>,
+}
+
+/// The events of one conversation in one folded stretch, with their frames, for all who are subscribed.
+pub(crate) struct Stretch<'a> {
+    pub(crate) events: Vec<&'a LiveEvent>,
+    pub(crate) positions: Vec<Position>,
+    pub(crate) frames: Bytes,
+}
+
+/// What came of handing a stretch to a subscription.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// It was queued, and a flush is due.
+    Flush,
+    /// Nothing more is to be done.
+    Done,
+    /// The outbox is full: a fill must be started.
+    FellBehind,
+}
+
+impl Topic {
+    pub(crate) fn new(conversation: ConversationId, tracked: Arc<Tracked>) -> Self {
+        Self { conversation, tracked, subscribers: RefCell::default() }
+    }
+
+    pub(crate) fn add(&self, subscription: Rc<Subscription>) {
+        self.subscribers.borrow_mut().push(subscription);
+    }
+
+    /// Removes a subscription; says whether it was the last.
+    pub(crate) fn remove(&self, subscription: &Rc<Subscription>) -> bool {
+        let mut subscribers = self.subscribers.borrow_mut();
+        if let Some(at) = subscribers.iter().position(|other| Rc::ptr_eq(other, subscription)) {
+            subscribers.swap_remove(at);
+        }
+        subscribers.is_empty()
+    }
+
+    /// Calls `each` for every subscription. It must not add or remove any.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(&Rc<Subscription>)) {
+        for subscription in self.subscribers.borrow().iter() {
+            each(subscription);
+        }
+    }
+}
+
+impl<'a> Stretch<'a> {
+    pub(crate) fn new(conversation: &ConversationId, events: Vec<&'a LiveEvent>) -> Self {
+        let frames = reply::publications(conversation.as_str(), events.iter().copied());
+        let positions = events.iter().map(|event| event.position).collect();
+        Self { events, positions, frames }
+    }
+}
+
+impl Subscription {
+    pub(crate) fn new(
+        session: &Rc<Session>,
+        topic: Rc<Topic>,
+        join_leave: bool,
+        switchover: Switchover,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            session: Rc::downgrade(session),
+            topic,
+            join_leave,
+            switchover: RefCell::new(switchover),
+            ended: Cell::new(false),
+        })
+    }
+
+    pub(crate) fn topic(&self) -> &Rc<Topic> {
+        &self.topic
+    }
+
+    pub(crate) fn session(&self) -> Option<Rc<Session>> {
+        self.session.upgrade()
+    }
+
+    pub(crate) fn wants_signals(&self) -> bool {
+        self.join_leave
+    }
+
+    /// Nothing is sent from now on; a fill that is under way stops.
+    pub(crate) fn end(&self) {
+        self.ended.set(true);
+    }
+
+    /// Hands on what was folded, if this is the time for it.
+    pub(crate) fn deliver(&self, stretch: &Stretch<'_>) -> Delivered {
+        let Some(session) = self.session() else { return Delivered::Done };
+        let mut switchover = self.switchover.borrow_mut();
+        let before = switchover.sent();
+        let Offer::Send { skip } = switchover.offer(&stretch.positions) else { return Delivered::Done };
+        let frames = if skip == 0 {
+            stretch.frames.clone()
+        } else {
+            let rest = stretch.events.iter().skip(skip).copied();
+            reply::publications(self.topic.conversation.as_str(), rest)
+        };
+        if !session.has_room_for(frames.len()) {
+            switchover.fell_behind(before);
+            return Delivered::FellBehind;
+        }
+        if session.push(frames) { Delivered::Flush } else { Delivered::Done }
+    }
+
+    /// The next page of the fill, without marking it as sent.
+    pub(crate) async fn page(&self, mirror: &Mirror) -> Result<feed::Page, kernel::mirror::MirrorError> {
+        let switchover = self.switchover.borrow().clone();
+        feed::page(mirror, &self.topic.tracked, &switchover, PAGE_LEN_MAX).await
+    }
+
+    /// The page is sent; say so before anything else is awaited.
+    pub(crate) fn filled(&self, filled: Filled) {
+        self.switchover.borrow_mut().filled(filled);
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.switchover.borrow().is_live()
+    }
+
+    /// Fills at the pace of the client until the subscription is live. `false`: the history or the log did
+    /// not answer for too long, and the client must subscribe again.
+    pub(crate) async fn catch_up(&self, mirror: &Mirror) -> bool {
+        let mut tries = 0;
+        while !self.is_live() {
+            let Some(session) = self.session() else { return true };
+            session.room_for_a_page().await;
+            if self.ended.get() || session.over().is_some() {
+                return true;
+            }
+            match self.page(mirror).await {
+                _ if self.ended.get() => return true,
+                Ok(page) => {
+                    tries = 0;
+                    let events = page.events.iter().map(AsRef::as_ref);
+                    session.push(reply::publications(self.topic.conversation.as_str(), events));
+                    self.filled(page.filled);
+                    session.flush();
+                    // A fast reader is given page after page: let the others of this thread have their turn.
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => {
+                    tries += 1;
+                    if tries >= PAGE_TRIES_MAX {
+                        tracing::warn!(conversation.id = %self.topic.conversation, %error, "a fill was given up");
+                        return false;
+                    }
+                    drop(session);
+                    sleep(PAGE_RETRY_PAUSE).await;
+                }
+            }
+        }
+        true
+    }
+}

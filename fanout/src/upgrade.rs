@@ -1,0 +1,106 @@
+//! The door: `/connection/websocket`. The handshake is HTTP's; what comes after belongs to a shard.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use schemas::Answer;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use warp::{Filter, Rejection, Reply, filters::BoxedFilter, reply::Response};
+
+use crate::Fanout;
+
+/// The subprotocol of the JSON form; most clients ask for none.
+const JSON_SUBPROTOCOL: &str = "centrifuge-json";
+
+/// The routes of fanout.
+pub fn routes(fanout: Arc<Fanout>) -> BoxedFilter<(Response,)> {
+    warp::path!("connection" / "websocket")
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .and_then(move |method, headers, upgrade| {
+            let response = open(&fanout, &method, &headers, upgrade);
+            async move { Ok::<_, Rejection>(response) }
+        })
+        .boxed()
+}
+
+fn open(fanout: &Arc<Fanout>, method: &Method, headers: &HeaderMap, upgrade: Option<OnUpgrade>) -> Response {
+    let refuse =
+        |status, code, message: &str| Answer::refusal(status, code, message).into_response().map(Into::into);
+    let key = headers.get(header::SEC_WEBSOCKET_KEY);
+    let (Some(upgrade), Some(key), true) = (upgrade, key, asks_for_websocket(method, headers)) else {
+        let message =
+            "this address takes WebSocket connections only (GET with Upgrade: websocket, version 13)";
+        let mut response: Response = refuse(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        return response;
+    };
+    if !fanout.allows_origin(headers) {
+        let message = "pages of this origin may not connect; allow it with --allow-origin";
+        return refuse(StatusCode::FORBIDDEN, "origin_refused", message);
+    }
+    let offered: Vec<_> = subprotocols(headers).collect();
+    let json = offered.contains(&JSON_SUBPROTOCOL);
+    if !json && !offered.is_empty() {
+        let message = "of the subprotocols only centrifuge-json is spoken; offer that or none";
+        return refuse(StatusCode::BAD_REQUEST, "subprotocol_refused", message);
+    }
+    let accept = derive_accept_key(key.as_bytes());
+    tokio::spawn(hand_over(Arc::clone(fanout), upgrade));
+    switching_protocols(&accept, json)
+}
+
+fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
+    let has = |name, word: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
+    };
+    method == Method::GET
+        && has(header::CONNECTION, "upgrade")
+        && has(header::UPGRADE, "websocket")
+        && has(header::SEC_WEBSOCKET_VERSION, "13")
+}
+
+fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
+}
+
+fn switching_protocols(accept: &str, json: bool) -> Response {
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(accept) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if json {
+        // Browsers fail the handshake when what they offered is not echoed.
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(JSON_SUBPROTOCOL));
+    }
+    response
+}
+
+/// Waits until the handshake is written, then gives the bare socket to a shard.
+async fn hand_over(fanout: Arc<Fanout>, upgrade: OnUpgrade) {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            tracing::debug!(%error, "a client went away in the handshake");
+            return;
+        }
+    };
+    // Our accept loop serves plain TCP; nothing else can come out here.
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        tracing::error!("a connection came over something that is no TCP socket; it was dropped");
+        return;
+    };
+    match parts.io.into_inner().into_std() {
+        Ok(socket) => fanout.accept(socket, parts.read_buf).await,
+        Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
+    }
+}
