@@ -25,6 +25,8 @@ use schemas::{ConversationId, Epoch, Offset, Partition, Position, Timestamp};
 
 pub mod conformance;
 pub mod faulty;
+mod follower;
+mod groups;
 pub mod memory;
 mod partitioner;
 pub mod sqlite;
