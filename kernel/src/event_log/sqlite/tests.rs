@@ -68,3 +68,5 @@ mod embedded {
 mod wrapped {
     crate::event_log_conformance!(super::Wrapped);
 }
+
+mod by_itself;
