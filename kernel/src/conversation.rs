@@ -12,7 +12,8 @@
 use std::collections::BTreeMap;
 
 use schemas::{
-    ChatEvent, ConversationId, EventBody, EventId, Offset, Position, Timestamp, Title, UserId, Visibility, caps,
+    ChatEvent, ConversationId, EventBody, EventId, Offset, Position, Timestamp, Title, UserId, Visibility,
+    caps,
     event::{self, Role},
 };
 use serde::{Deserialize, Serialize};

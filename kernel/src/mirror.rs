@@ -233,7 +233,11 @@ impl Shared {
     }
 
     /// The entry of a conversation, made if there is none; makes room by dropping those that are idle.
-    fn enter(&self, conversation: &ConversationId, partition: Partition) -> Result<Arc<Tracked>, MirrorError> {
+    fn enter(
+        &self,
+        conversation: &ConversationId,
+        partition: Partition,
+    ) -> Result<Arc<Tracked>, MirrorError> {
         let mut tracked = self.tracked.lock();
         let now = Instant::now();
         if let Some(entry) = tracked.get_mut(conversation) {

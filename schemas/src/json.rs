@@ -112,8 +112,7 @@ mod tests {
             conversation: "tea".parse().unwrap(),
             actor: "ann".parse().unwrap(),
             occurred_at: Timestamp::from_millis(1_708_937_379_372),
-            body: MessagePosted { text: "hi".parse().unwrap(), style: Style::Plain, reply_to: None }
-                .into(),
+            body: MessagePosted { text: "hi".parse().unwrap(), style: Style::Plain, reply_to: None }.into(),
         };
         let recorded_at = Timestamp::from_millis(1_708_937_379_380);
         let text = EventJson::new(&event, Position::new(12), recorded_at).to_text();
