@@ -7,7 +7,7 @@
 //!                              last durable record
 //! ```
 //!
-//! Contract of every adapter, checked by one suite ([`conformance`]):
+//! Contract of every adapter, checked by one suite (`conformance`, with the feature `test-util`):
 //! - offsets of a partition start at 0 and rise; a durable record never changes and never moves;
 //! - records with the same key go to the same partition ([`partition_of`]), in the order they were appended;
 //! - [`EventLog::append`] resolves only when the records would survive the end of the process and, as far as
@@ -23,8 +23,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use schemas::{ConversationId, Epoch, Offset, Partition, Position, Timestamp};
 
+#[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 pub mod faulty;
+mod follower;
+mod groups;
 pub mod memory;
 mod partitioner;
 pub mod sqlite;
