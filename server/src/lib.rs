@@ -1,1 +1,14 @@
-//! wip
+//! Server: the composition of ingest, fanout and store into one process, and the command line.
+//!
+//! Reading path: [`app`] (how the parts are joined), `routes`, `edge`, [`cli`].
+//!
+//! Invariant: no business rule here; only this crate reads settings and the data folder.
+
+pub mod app;
+mod console;
+pub mod data_dir;
+mod edge;
+mod routes;
+pub mod serve;
+pub mod settings;
+pub mod telemetry;

@@ -1,0 +1,125 @@
+//! The data folder: what a server keeps, and how others on the same machine find it.
+//!
+//! ```text
+//!   DIR/log.sqlite      the truth
+//!   DIR/history.sqlite  a projection of it; may be deleted, and is built again
+//!   DIR/token.key       the secret that signs tokens (mode 0600)
+//!   DIR/lock            held by the one server that uses the folder
+//!   DIR/address         where that server listens
+//! ```
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{ErrorKind, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use kernel::{identity::TokenKey, random};
+
+/// A data folder. Having one does not mean that no server uses it; see [`DataDir::lock`].
+#[derive(Debug, Clone)]
+pub struct DataDir {
+    root: PathBuf,
+}
+
+/// Held as long as this process uses the folder.
+#[derive(Debug)]
+pub struct DataLock {
+    dir: DataDir,
+    _file: File,
+}
+
+impl DataDir {
+    /// The folder at `root`, made if there is none.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(root).with_context(|| format!("cannot make the data folder {}", root.display()))?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The file of the log.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log.sqlite")
+    }
+
+    /// The file of the history.
+    pub fn history(&self) -> PathBuf {
+        self.root.join("history.sqlite")
+    }
+
+    /// Takes the folder for this process; `None` if another process has it.
+    ///
+    /// # Errors
+    /// The lock file cannot be used.
+    pub fn lock(&self) -> anyhow::Result<Option<DataLock>> {
+        let path = self.root.join("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(DataLock { dir: self.clone(), _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
+    }
+
+    /// Where the server that uses the folder can be reached (`http://…`), if one said so.
+    pub fn address(&self) -> Option<String> {
+        let address = fs::read_to_string(self.root.join("address")).ok()?;
+        Some(address.trim().to_owned()).filter(|address| !address.is_empty())
+    }
+
+    /// The key that signs and checks tokens of this folder; made at first use.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or is too short.
+    pub fn token_key(&self) -> anyhow::Result<TokenKey> {
+        let path = self.root.join("token.key");
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        match made {
+            Ok(mut file) => {
+                let secret = random::name(64);
+                file.write_all(secret.as_bytes()).and_then(|()| file.sync_all())?;
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot make the token key {}", path.display()));
+            }
+        }
+        let mut secret = Vec::new();
+        File::open(&path)
+            .and_then(|mut file| file.read_to_end(&mut secret))
+            .with_context(|| format!("cannot read the token key {}", path.display()))?;
+        if secret.len() < 32 {
+            bail!("the token key {} is shorter than 32 bytes: delete it to have a new one made", path.display());
+        }
+        Ok(TokenKey::new(&secret))
+    }
+}
+
+impl DataLock {
+    /// Tells others where this server listens.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn announce(&self, address: &str) -> anyhow::Result<()> {
+        let path = self.dir.root.join("address");
+        fs::write(&path, address).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Drop for DataLock {
+    fn drop(&mut self) {
+        // A stale address does no harm: whoever reads it asks the lock first.
+        let _ = fs::remove_file(self.dir.root.join("address"));
+    }
+}

@@ -1,0 +1,84 @@
+//! The accept loop: TCP connections become HTTP/1.1, with the limits that the library does not set.
+//!
+//! Each connection gets `TCP_NODELAY`, a time limit for the head of a request (also while it is idle between two), and a place among
+//! a bounded number. On shutdown it finishes the request at hand.
+
+use std::{io, sync::Arc, time::Duration};
+
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    time::sleep,
+};
+use warp::{Filter, filters::BoxedFilter, reply::Response};
+
+/// Most HTTP connections at a time; WebSockets do not count once their handshake is done.
+const CONNECTIONS_MAX: usize = 4_096;
+/// How long the head of a request may take to arrive.
+const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// Pause after the system refused to accept (out of file descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts until `stop` turns true, then waits for the requests at hand.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: BoxedFilter<(Response,)>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                let (routes, stop) = (routes.clone(), stop.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = connection(socket, routes, stop).await {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted now");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    // Every place is free again when the last connection is done.
+    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let _ = places.acquire_many(all).await;
+}
+
+async fn connection(
+    socket: TcpStream,
+    routes: BoxedFilter<(Response,)>,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let service = TowerToHyperService::new(warp::service(routes.map(|response| response)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT)
+        .max_buf_size(64 * 1_024)
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let done = tokio::select! {
+        done = &mut connection => done,
+        _ = stop.wait_for(|stop| *stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    done.map_err(io::Error::other)
+}
