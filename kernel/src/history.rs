@@ -22,12 +22,16 @@ use serde::Serialize;
 use crate::conversation::{ConversationState, Standing};
 
 mod changes;
+#[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
+mod digest;
 pub mod faulty;
 pub mod memory;
 pub mod sqlite;
+mod words;
 
 pub use changes::changes_of;
+pub use digest::{Digest, TableDigest};
 
 /// The outcome of folding some records of one partition, in order.
 #[derive(Debug, Clone)]
