@@ -28,6 +28,8 @@ mod digest;
 pub mod faulty;
 pub mod memory;
 pub mod sqlite;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use changes::changes_of;
