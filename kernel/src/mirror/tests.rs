@@ -1,119 +1,20 @@
 //! The mirror against the plain fold of the whole log, whatever comes in between.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
-use schemas::{
-    ChatEvent, EventBody, Offset, Timestamp, Visibility,
-    event::{ConversationCreated, MemberJoined, MemberRemoved, MessagePosted, Style},
-};
+use schemas::event::{MemberJoined, MemberRemoved};
 
 use super::*;
 use crate::{
-    clock::ManualClock,
-    conversation::{ConversationState, Fact, Void},
-    event_log::{
-        EventLog, NewRecord,
-        faulty::{Fault, Faults, FaultyLog},
-        memory::MemoryLog,
-    },
-    history::{Batch, History, Projected, StoredEvent, changes_of, memory::MemoryHistory},
+    conversation::Void,
+    event_log::faulty::{Fault, Faults, FaultyLog},
+    testing::{World, created, event, posted},
 };
 
-fn event(conversation: &str, id: &str, actor: &str, body: impl Into<EventBody>) -> ChatEvent {
-    ChatEvent {
-        event_id: id.parse().unwrap(),
-        conversation: conversation.parse().unwrap(),
-        actor: actor.parse().unwrap(),
-        occurred_at: Timestamp::from_millis(1_000),
-        body: body.into(),
-    }
-}
-
-fn created(conversation: &str) -> ChatEvent {
-    let body = ConversationCreated { title: None, visibility: Visibility::Open, members: Vec::new() };
-    event(conversation, "created", "ann", body)
-}
-
-fn posted(conversation: &str, id: &str, actor: &str) -> ChatEvent {
-    event(
-        conversation,
-        id,
-        actor,
-        MessagePosted { text: "hi".parse().unwrap(), style: Style::Plain, reply_to: None },
-    )
-}
-
-/// A log with a history that is projected by hand, step by step.
-struct World {
-    log: MemoryLog,
-    history: MemoryHistory,
-    clock: ManualClock,
-    states: BTreeMap<ConversationId, Option<ConversationState>>,
-}
-
-impl World {
-    fn new(partitions: u32) -> Self {
-        let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
-        let log = MemoryLog::new(partitions, Arc::new(clock.clone()));
-        Self { log, history: MemoryHistory::new(), clock, states: BTreeMap::new() }
-    }
-
-    async fn append(&self, event: &ChatEvent) -> (Partition, Offset) {
-        let value = Codec::default().encode(event).unwrap();
-        let record = NewRecord { key: event.conversation.clone(), value, headers: Vec::new() };
-        let place = self.log.append(vec![record]).await.unwrap()[0];
-        (place.partition, place.offset)
-    }
-
-    async fn mirror(&self) -> Arc<Mirror> {
-        let log: SharedLog = Arc::new(self.log.clone());
-        Mirror::start(log, Arc::new(self.history.clone())).await.unwrap()
-    }
-
-    /// Brings the history forward by at most `limit` records of a partition.
-    async fn project(&mut self, partition: Partition, limit: usize) {
-        let from = self.history.progress(partition).await.unwrap().map_or(Position::START, |p| p.position);
-        let records = self.log.read(partition, from, Position::new(u64::MAX), limit).await.unwrap();
-        let Some(last) = records.last() else { return };
-        let up_to = last.offset.position();
-        let mut events = Vec::new();
-        for record in records {
-            let event = Arc::new(Codec::default().decode(&record.value).unwrap());
-            let state = self.states.entry(event.conversation.clone()).or_default();
-            let changes = changes_of(state.as_ref(), &event);
-            let fact = Fact { event: &event, offset: record.offset, recorded_at: record.recorded_at };
-            let void = ConversationState::evolve(state, fact).is_err();
-            let changes = if void { Vec::new() } else { changes };
-            let (offset, recorded_at, value) = (record.offset, record.recorded_at, record.value);
-            events
-                .push(Projected { event: StoredEvent { offset, recorded_at, value, event, void }, changes });
-        }
-        let epoch = self.log.epoch();
-        self.history.apply(Batch { partition, epoch, up_to, events }).await.unwrap();
-    }
-
-    /// The state of a conversation and its valid positions, folded from the whole log.
-    async fn truth(
-        &self,
-        conversation: &ConversationId,
-        partition: Partition,
-    ) -> (Option<ConversationState>, Vec<Position>) {
-        let (mut state, mut valid) = (None, Vec::new());
-        let mut from = Position::START;
-        loop {
-            let records = self.log.read(partition, from, Position::new(u64::MAX), 1_000).await.unwrap();
-            let Some(last) = records.last() else { return (state, valid) };
-            from = last.offset.position();
-            for record in records.iter().filter(|r| r.key_str() == Some(conversation.as_str())) {
-                let event = Codec::default().decode(&record.value).unwrap();
-                let fact = Fact { event: &event, offset: record.offset, recorded_at: record.recorded_at };
-                if ConversationState::evolve(&mut state, fact).is_ok() {
-                    valid.push(record.offset.position());
-                }
-            }
-        }
-    }
+async fn mirror(world: &World) -> Arc<Mirror> {
+    let log: SharedLog = Arc::new(world.log.clone());
+    Mirror::start(log, Arc::new(world.history.clone())).await.unwrap()
 }
 
 fn soon() -> Instant {
@@ -123,7 +24,7 @@ fn soon() -> Instant {
 #[tokio::test]
 async fn a_conversation_that_begins_after_it_was_tracked_is_known_once_reached() {
     let world = World::new(2);
-    let mirror = world.mirror().await;
+    let mirror = mirror(&world).await;
     let tea = "tea".parse().unwrap();
     let tracked = mirror.track(&tea).await.unwrap();
     assert!(tracked.look(|state| state.is_none()));
@@ -136,7 +37,7 @@ async fn a_conversation_that_begins_after_it_was_tracked_is_known_once_reached()
 #[tokio::test]
 async fn an_event_against_the_rules_is_judged_void_and_not_shown_to_watchers() {
     let world = World::new(1);
-    let mirror = world.mirror().await;
+    let mirror = mirror(&world).await;
     let (watcher, mut folded) = mpsc::channel(16);
     mirror.watch(watcher);
     let tracked = mirror.track(&"tea".parse().unwrap()).await.unwrap();
@@ -194,7 +95,7 @@ async fn race(seed: u64) {
     for name in &names {
         world.append(&created(name.as_str())).await;
     }
-    let mirror = world.mirror().await;
+    let mirror = mirror(&world).await;
     for step in 0..300 {
         match rng.random_range(0..10) {
             0..6 => {
@@ -251,7 +152,7 @@ async fn a_conversation_tracked_in_the_middle_of_a_load_misses_nothing() {
     let world = Arc::new(World::new(1));
     world.append(&created("tea")).await;
     for round in 0..50 {
-        let mirror = world.mirror().await;
+        let mirror = mirror(&world).await;
         let writer = tokio::spawn({
             let world = Arc::clone(&world);
             async move {
@@ -273,7 +174,7 @@ async fn a_conversation_tracked_in_the_middle_of_a_load_misses_nothing() {
 #[tokio::test]
 async fn events_of_late_are_bounded_and_say_since_when_they_are_complete() {
     let world = World::new(1);
-    let mirror = world.mirror().await;
+    let mirror = mirror(&world).await;
     let tracked = mirror.track(&"tea".parse().unwrap()).await.unwrap();
     world.append(&created("tea")).await;
     for n in 0..600 {
