@@ -42,49 +42,47 @@ pub fn routes_with(
     identity: BoxedFilter<(Identity,)>,
     limits: BodyLimits,
 ) -> BoxedFilter<(Response,)> {
-    let first = import_route(&ingest, &identity, limits);
-    ROUTES.iter().fold(first, |routes, route| {
-        routes.or(command_route(route, &ingest, &identity, limits)).unify().boxed()
-    })
+    let maker = Maker { ingest, identity, limits };
+    ROUTES.iter().fold(maker.import(), |routes, route| routes.or(maker.command(route)).unify().boxed())
 }
 
-fn import_route(
-    ingest: &Arc<Ingest>,
-    identity: &BoxedFilter<(Identity,)>,
+/// Makes routes.
+struct Maker {
+    ingest: Arc<Ingest>,
+    identity: BoxedFilter<(Identity,)>,
     limits: BodyLimits,
-) -> BoxedFilter<(Response,)> {
-    let ingest = Arc::clone(ingest);
-    at(IMPORT, Verb::Post)
-        .and(identity.clone())
-        .and(warp::header::headers_cloned())
-        .and(warp::body::stream())
-        .then(move |_, identity, headers, stream| {
-            let ingest = Arc::clone(&ingest);
-            async move { reply(import(&ingest, &identity, &headers, stream, limits).await) }
-        })
-        .boxed()
 }
 
-fn command_route(
-    route: &'static Route,
-    ingest: &Arc<Ingest>,
-    identity: &BoxedFilter<(Identity,)>,
-    limits: BodyLimits,
-) -> BoxedFilter<(Response,)> {
-    let ingest = Arc::clone(ingest);
-    at(route.path, route.verb)
-        .and(identity.clone())
-        .and(warp::header::headers_cloned())
-        .and(warp::body::stream())
-        .then(move |captured, identity, headers, stream| {
-            let ingest = Arc::clone(&ingest);
-            async move {
-                let body = body::read(&headers, stream, limits.len_max, limits.time_max).await;
-                let ask = body.and_then(|body| ask(route, &captured, &body));
-                reply(command(&ingest, identity, ask).await)
-            }
-        })
-        .boxed()
+impl Maker {
+    fn import(&self) -> BoxedFilter<(Response,)> {
+        let (ingest, limits) = (Arc::clone(&self.ingest), self.limits);
+        at(IMPORT, Verb::Post)
+            .and(self.identity.clone())
+            .and(warp::header::headers_cloned())
+            .and(warp::body::stream())
+            .then(move |_, identity, headers, stream| {
+                let ingest = Arc::clone(&ingest);
+                async move { reply(import(&ingest, &identity, &headers, stream, limits).await) }
+            })
+            .boxed()
+    }
+
+    fn command(&self, route: &'static Route) -> BoxedFilter<(Response,)> {
+        let (ingest, limits) = (Arc::clone(&self.ingest), self.limits);
+        at(route.path, route.verb)
+            .and(self.identity.clone())
+            .and(warp::header::headers_cloned())
+            .and(warp::body::stream())
+            .then(move |captured, identity, headers, stream| {
+                let ingest = Arc::clone(&ingest);
+                async move {
+                    let body = body::read(&headers, stream, limits.len_max, limits.time_max).await;
+                    let ask = body.and_then(|body| ask(route, &captured, &body));
+                    reply(command(&ingest, identity, ask).await)
+                }
+            })
+            .boxed()
+    }
 }
 
 /// Requests to an address of this form, with this method.

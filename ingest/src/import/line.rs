@@ -35,19 +35,19 @@ pub(super) fn read(line: &[u8]) -> Result<ChatEvent, FieldError> {
     if reply_to.is_some() && !matches!(kind, Kind::Message | Kind::Action) {
         return Err(FieldError::Invalid("reply_to: only messages and actions answer something".to_owned()));
     }
-    let body = body_of(kind, &text, reply_to, &actor)?;
+    let body = body_of(kind, &text, reply_to.as_ref(), &actor)?;
     Ok(ChatEvent { event_id, conversation, actor, occurred_at, body })
 }
 
 fn body_of(
     kind: Kind,
     text: &str,
-    reply_to: Option<EventId>,
+    reply_to: Option<&EventId>,
     actor: &UserId,
 ) -> Result<EventBody, FieldError> {
     let posted = |style| -> Result<EventBody, FieldError> {
         let text: MessageText = parse("text", text)?;
-        Ok(MessagePosted { text, style, reply_to: reply_to.clone() }.into())
+        Ok(MessagePosted { text, style, reply_to: reply_to.cloned() }.into())
     };
     match kind {
         Kind::Message => posted(Style::Plain),

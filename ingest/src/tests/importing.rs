@@ -91,7 +91,8 @@ async fn an_import_can_go_on_where_another_ended() {
     let site = Site::new();
     let node = site.node().await;
     let all = morning();
-    let half: String = all.lines().take(4).map(|line| format!("{line}\n")).collect();
+    let half: Vec<_> = all.lines().take(4).collect();
+    let half = half.join("\n");
     assert_eq!(counts(&import(&node, &half).await), (4, 0, vec![]));
     assert_eq!(counts(&import(&node, &all).await), (5, 4, vec![]));
     assert_eq!(site.records().await.len(), 10);

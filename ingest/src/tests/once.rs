@@ -1,6 +1,6 @@
 //! A command sent again happens once, whatever comes in between.
 
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
 use kernel::{
@@ -9,7 +9,7 @@ use kernel::{
 };
 use schemas::caps::REPEAT_WINDOW_MS;
 
-use super::support::{Site, ask, code, create, place, post, request, say, until_len};
+use super::support::{Site, ask, code, create, open, place, post, request, say, until_len};
 use crate::limits::{COMMANDS_IN_FLIGHT_MAX, FRESH_MAX};
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn an_id_belongs_to_whoever_used_it_first_and_to_what_it_was_used_for() {
     create(&node).await;
     post(&node, "ann", "m-1").await.unwrap();
     assert_eq!(code(post(&node, "bob", "m-1").await), "id_taken");
-    assert_eq!(code(ask(&node, "ann", "m-1", super::support::open()).await), "id_taken");
+    assert_eq!(code(ask(&node, "ann", "m-1", open()).await), "id_taken");
     assert_eq!(code(post(&node, "ann", "c-1").await), "id_taken");
     assert_eq!(site.records().await.len(), 2);
 }
@@ -42,7 +42,7 @@ async fn a_retry_while_the_first_is_in_flight_waits_for_it() {
     create(&node).await;
     faults.on(Fault::AppendHeld);
     let first = tokio::spawn({
-        let node = std::sync::Arc::clone(&node);
+        let node = Arc::clone(&node);
         async move { post(&node, "ann", "m-1").await }
     });
     faults.struck(Fault::AppendHeld, 1).await;
@@ -243,4 +243,26 @@ async fn so_many_commands_are_at_work_and_not_one_more() {
     faults.off(Fault::AppendHeld);
     assert!(sent.await.into_iter().all(|accepted| accepted.is_ok()));
     assert!(post(&node, "ann", "one-more").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_sent_twice_at_once_through_three_nodes_counts_once() {
+    let site = Site::new();
+    let nodes = [site.node().await, site.node().await, site.node().await];
+    create(&nodes[0]).await;
+    let sent = (0..600).map(|n| {
+        let node = Arc::clone(&nodes[n % 3]);
+        tokio::spawn(async move { (n / 6, place(post(&node, "ann", &format!("m-{}", n / 6)).await)) })
+    });
+    let mut places: HashMap<usize, Vec<(u64, bool)>> = HashMap::new();
+    for done in join_all(sent).await {
+        let (message, place) = done.unwrap();
+        places.entry(message).or_default().push(place);
+    }
+    for (message, places) in places {
+        assert_eq!(places.len(), 6);
+        assert!(places.iter().all(|(position, _)| *position == places[0].0), "m-{message}: {places:?}");
+        assert_eq!(places.iter().filter(|(_, duplicate)| !duplicate).count(), 1, "m-{message}: {places:?}");
+    }
+    assert_eq!(site.valid_ids().await.len(), 101);
 }

@@ -17,8 +17,8 @@ use kernel::{
     mirror::Mirror,
 };
 use schemas::{
-    ChatEvent, ConversationId, EventId, Offset, Partition, Position, Timestamp, Visibility, codec::Codec,
-    event::Style,
+    ChatEvent, ConversationId, Epoch, EventId, Offset, Partition, Position, Timestamp, Visibility,
+    codec::Codec, event::Style,
 };
 
 use crate::Ingest;
@@ -52,6 +52,10 @@ impl Site {
     async fn node_on(&self, log: SharedLog) -> Arc<Ingest> {
         let mirror = Mirror::start(log, Arc::new(self.history.clone())).await.unwrap();
         Ingest::new(mirror, Arc::new(self.clock.clone()))
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.log.epoch()
     }
 
     /// All records.
