@@ -58,6 +58,17 @@ impl Repeats {
         self.messages.get(message_id).map(|(facts, _)| facts)
     }
 
+    /// How far back the window reaches: every valid event that was recorded at or after this is in it.
+    pub fn since(&self) -> Timestamp {
+        match self.order.front() {
+            // Notes had to go before their time; one of the moment of the oldest may be among them.
+            Some((_, oldest)) if self.order.len() >= Self::LEN_MAX => {
+                Timestamp::from_millis(oldest.as_millis() + 1)
+            }
+            _ => Timestamp::from_millis(self.now.as_millis() - caps::REPEAT_WINDOW_MS),
+        }
+    }
+
     /// Takes note of a valid event and forgets what the window has left behind.
     pub fn note(&mut self, fact: Fact<'_>) {
         let event = fact.event;
