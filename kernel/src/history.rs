@@ -21,10 +21,13 @@ use serde::Serialize;
 
 use crate::conversation::{ConversationState, Standing};
 
+mod changes;
 pub mod conformance;
 pub mod faulty;
 pub mod memory;
 pub mod sqlite;
+
+pub use changes::changes_of;
 
 /// The outcome of folding some records of one partition, in order.
 #[derive(Debug, Clone)]

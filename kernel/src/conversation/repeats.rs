@@ -10,9 +10,6 @@ use schemas::{EventBody, EventId, Offset, Timestamp, UserId, caps};
 
 use super::{Fact, MessageFacts};
 
-/// Most notes that are kept for one conversation: what 1,600 events a second leave in the window.
-const NOTES_LEN_MAX: usize = 100_000;
-
 /// The valid events of late, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repeats {
@@ -39,6 +36,10 @@ pub struct Seen {
 }
 
 impl Repeats {
+    /// Most notes that are kept for one conversation: what 1,600 events a second leave in the window. Whoever
+    /// rebuilds the notes need not note more than so many events, the last ones.
+    pub const LEN_MAX: usize = 100_000;
+
     /// The event with this id, if it is of late.
     pub fn find(&self, event_id: &EventId) -> Option<&Seen> {
         self.seen.get(event_id)
@@ -76,7 +77,7 @@ impl Repeats {
     fn forget(&mut self) {
         let since = self.now.as_millis() - caps::REPEAT_WINDOW_MS;
         while let Some((id, at)) = self.order.front()
-            && (at.as_millis() < since || self.order.len() > NOTES_LEN_MAX)
+            && (at.as_millis() < since || self.order.len() > Self::LEN_MAX)
         {
             // A message that was withdrawn since it was posted has a younger note, which stays.
             if self.seen.get(id).is_some_and(|seen| seen.at <= *at) {

@@ -1,1 +1,141 @@
-//! To be written.
+//! The history in memory: the model that the other adapters are measured by, for tests and simulations.
+//!
+//! Invariant: what is kept is a function of the *set* of changes applied, whatever their order. Each field has the
+//! offset of the change that wrote it, and gives way only to a later one; a message and an id belong to the first
+//! event that used them. Nothing is durable here, and nothing is forgotten.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use parking_lot::RwLock;
+use schemas::{ConversationId, EventBody, EventId, Partition, Position, UserId, caps};
+
+use super::{
+    Batch, Extent, Found, History, HistoryError, Listed, Message, Order, Progress, Snapshot, StoredEvent,
+};
+
+mod kept;
+
+use kept::Kept;
+
+/// See the module. Clones share the content.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryHistory {
+    content: Arc<RwLock<Content>>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    conversations: BTreeMap<ConversationId, Kept>,
+    progress: BTreeMap<Partition, Progress>,
+}
+
+impl MemoryHistory {
+    /// An empty history.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What `ask` says about a conversation, if anything is known of it.
+    fn about<T>(&self, conversation: &ConversationId, ask: impl FnOnce(&Kept) -> T) -> Option<T> {
+        self.content.read().conversations.get(conversation).map(ask)
+    }
+}
+
+impl Content {
+    fn apply(&mut self, batch: Batch) -> Result<(), HistoryError> {
+        let Batch { partition, epoch, up_to, events } = batch;
+        if let Some(other) = self.progress.values().find(|progress| progress.epoch != epoch) {
+            return Err(HistoryError::OtherLog { expected: epoch, found: other.epoch.clone() });
+        }
+        for projected in events {
+            let conversation = projected.event.event.conversation.clone();
+            self.conversations.entry(conversation).or_default().apply(projected);
+        }
+        let progress =
+            self.progress.entry(partition).or_insert(Progress { epoch, position: Position::START });
+        progress.position = progress.position.max(up_to);
+        Ok(())
+    }
+
+    fn snapshot(&self, partition: Partition, conversation: &ConversationId) -> Snapshot {
+        let state = self.conversations.get(conversation).and_then(|kept| kept.state(conversation));
+        let position = self.progress.get(&partition).map_or(Position::START, |progress| progress.position);
+        Snapshot { state, position }
+    }
+}
+
+#[async_trait]
+impl History for MemoryHistory {
+    async fn apply(&self, batch: Batch) -> Result<(), HistoryError> {
+        self.content.write().apply(batch)
+    }
+
+    async fn progress(&self, partition: Partition) -> Result<Option<Progress>, HistoryError> {
+        Ok(self.content.read().progress.get(&partition).cloned())
+    }
+
+    async fn snapshot(
+        &self,
+        partition: Partition,
+        conversation: &ConversationId,
+    ) -> Result<Snapshot, HistoryError> {
+        Ok(self.content.read().snapshot(partition, conversation))
+    }
+
+    async fn events(
+        &self,
+        conversation: &ConversationId,
+        extent: Extent,
+    ) -> Result<Vec<StoredEvent>, HistoryError> {
+        Ok(self.about(conversation, |kept| page(&kept.events, extent).cloned().collect()).unwrap_or_default())
+    }
+
+    async fn messages(
+        &self,
+        conversation: &ConversationId,
+        extent: Extent,
+    ) -> Result<Vec<Message>, HistoryError> {
+        let looks = |kept: &Kept| page(&kept.posts, extent).filter_map(|id| kept.message(id)).collect();
+        Ok(self.about(conversation, looks).unwrap_or_default())
+    }
+
+    async fn find(
+        &self,
+        conversation: &ConversationId,
+        event_id: &EventId,
+    ) -> Result<Option<Found>, HistoryError> {
+        Ok(self.about(conversation, |kept| kept.find(event_id)).flatten())
+    }
+
+    async fn conversations_of(
+        &self,
+        user: &UserId,
+        after: Option<&ConversationId>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, HistoryError> {
+        let content = self.content.read();
+        let listed = content
+            .conversations
+            .iter()
+            .filter(|(id, _)| after.is_none_or(|after| *id > after))
+            .filter_map(|(id, kept)| kept.listed(id, user));
+        Ok(listed.take(limit.clamp(1, caps::PAGE_LEN_MAX)).collect())
+    }
+}
+
+/// The items of an extent, from the end that it names.
+fn page<T>(items: &BTreeMap<schemas::Offset, T>, extent: Extent) -> impl Iterator<Item = &T> {
+    let (from, to) = (extent.after.next(), extent.up_to.next());
+    let mut within = items.range(from..to.max(from)).map(|(_, item)| item);
+    let next = move || match extent.order {
+        Order::Ascending => within.next(),
+        Order::Descending => within.next_back(),
+    };
+    std::iter::from_fn(next).take(extent.limit())
+}
+
+/// Whether an event posted a message.
+fn is_post(event: &StoredEvent) -> bool {
+    matches!(event.event.body, EventBody::MessagePosted(_))
+}
