@@ -1,6 +1,6 @@
 //! What the tests of this crate share.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -126,7 +126,10 @@ fn random_event(rng: &mut SmallRng, n: usize) -> ChatEvent {
     let id = if rng.random_bool(0.1) { n / 2 } else { n };
     let conversation = format!("c{}", rng.random_range(0..5));
     let actor = user(rng);
-    at(1_700_000_000_000 + n as i64, event(&conversation, &format!("e{id}"), actor.as_str(), body))
+    at(
+        1_700_000_000_000 + i64::try_from(n).unwrap(),
+        event(&conversation, &format!("e{id}"), actor.as_str(), body),
+    )
 }
 
 /// All that can be asked of a history about the conversations and people of [`workload`].
@@ -204,7 +207,7 @@ pub(crate) struct Dripping(pub(crate) SharedLog);
 #[derive(Debug)]
 struct Drip {
     reader: Box<dyn EventReader>,
-    rest: std::collections::VecDeque<Delivery>,
+    rest: VecDeque<Delivery>,
 }
 
 #[async_trait]
@@ -231,7 +234,7 @@ impl EventLog for Dripping {
         self.0.tail(partition).await
     }
     async fn open(&self, readership: Readership) -> Result<Box<dyn EventReader>, ReadError> {
-        Ok(Box::new(Drip { reader: self.0.open(readership).await?, rest: Default::default() }))
+        Ok(Box::new(Drip { reader: self.0.open(readership).await?, rest: VecDeque::new() }))
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use kernel::event_log::faulty::{Fault, FaultyLog, Faults};
+use kernel::event_log::faulty::{Fault, Faults, FaultyLog};
 
 use super::*;
 use crate::projector::Projector;

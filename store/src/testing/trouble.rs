@@ -6,9 +6,12 @@ use super::*;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Trouble {
     pub(crate) apply: Applying,
-    pub(crate) reads_fail: bool,
+    /// After so many more questions each one fails.
+    pub(crate) reads_left: Option<u64>,
     /// Batches that were applied.
     pub(crate) applied: u64,
+    /// Questions that were answered or failed.
+    pub(crate) asked: u64,
     /// Calls that failed or are held.
     pub(crate) struck: u64,
 }
@@ -43,7 +46,11 @@ impl Troubled {
     }
 
     pub(crate) fn reads_fail(&self, fail: bool) {
-        self.trouble.send_modify(|trouble| trouble.reads_fail = fail);
+        self.reads_left(fail.then_some(0));
+    }
+
+    pub(crate) fn reads_left(&self, left: Option<u64>) {
+        self.trouble.send_modify(|trouble| trouble.reads_left = left);
     }
 
     pub(crate) fn now(&self) -> Trouble {
@@ -61,7 +68,12 @@ impl Troubled {
     }
 
     fn reading(&self) -> Result<(), HistoryError> {
-        if self.now().reads_fail { self.fail() } else { Ok(()) }
+        let left = self.now().reads_left;
+        self.trouble.send_modify(|trouble| {
+            trouble.asked += 1;
+            trouble.reads_left = left.map(|left| left.saturating_sub(1));
+        });
+        if left == Some(0) { self.fail() } else { Ok(()) }
     }
 }
 
