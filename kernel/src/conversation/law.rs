@@ -210,6 +210,7 @@ impl Asking<'_> {
     }
 }
 
+/// A message that was withdrawn stays as it is.
 fn not_redacted(target: Option<&MessageFacts>) -> Verdict {
     ensure(!target.is_some_and(|facts| facts.redacted), Refusal::Redacted)
 }

@@ -1,4 +1,4 @@
-//! The history in one SQLite file, for a node that needs no other server.
+//! The history in one `SQLite` file, for a node that needs no other server.
 //!
 //! ```text
 //!   apply --> the one writer connection --> WAL, one fsync a batch
@@ -96,7 +96,7 @@ impl fmt::Debug for SqliteHistory {
 impl SqliteHistory {
     /// Opens the history in the file at `path`, and makes it if there is none. Blocks for a few file operations.
     ///
-    /// Beside the file SQLite keeps two more, `-wal` and `-shm`; they belong together and are deleted together.
+    /// Beside the file `SQLite` keeps two more, `-wal` and `-shm`; they belong together and are deleted together.
     ///
     /// # Errors
     /// See [`OpenError`].
