@@ -265,7 +265,12 @@ export class Socket {
   /** Without an offset it is a signal, which is no part of the history and moves no position. */
   published(subscription, { data, offset = 0 }) {
     if (offset > 0 && offset <= subscription.offset) return;
-    subscription.handlers.onEvent?.(data, offset);
+    try {
+      subscription.handlers.onEvent?.(data, offset);
+    } catch (error) {
+      // An event that cannot be shown must not keep the others away, nor come again for ever.
+      console.error(error);
+    }
     if (offset > 0) subscription.offset = offset;
   }
 

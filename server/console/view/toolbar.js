@@ -13,7 +13,7 @@ export class Toolbar {
       react: this.button("react", "React", "☺"),
       reply: this.button("reply", "Reply", "↩"),
       edit: this.button("edit", "Edit", "✎"),
-      remove: this.button("remove", "Delete", "🗑\uFE0E"),
+      remove: this.button("remove", "Delete", "✕"),
     };
     this.buttons.react.ariaExpanded = "false";
     this.picker = el("div", { class: "picker", role: "group", ariaLabel: "Reactions", hidden: true });
