@@ -97,8 +97,13 @@ export class Conversation {
     const entry = this.timeline.apply(event, offset);
     if (this.concernsAbout(event)) this.refresh();
     if (entry) this.onArrival(entry);
-    this.timeline.trim(this.follows ? "older" : "newer");
+    this.trim();
     this.onChange();
+  }
+
+  /** What is far from where the reader is goes first. */
+  trim() {
+    this.timeline.trim(this.follows ? "older" : "newer");
   }
 
   concernsAbout({ type }) {
@@ -178,6 +183,17 @@ export class Conversation {
     const item = { conversation: this.id, id, text, style, replyTo, at: new Date().toISOString() };
     this.timeline.addPending(item);
     this.outbox.post(item);
+    this.onChange();
+  }
+
+  confirmed(id, offset) {
+    this.timeline.confirm(id, offset);
+    this.trim();
+    this.onChange();
+  }
+
+  refused(id, reason) {
+    this.timeline.fail(id, reason);
     this.onChange();
   }
 

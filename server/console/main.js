@@ -107,8 +107,8 @@ class Page {
     this.outbox = new Outbox({
       rpc: (method, data) => this.socket.rpc(method, data),
       isConnected: () => this.socket.connected,
-      onConfirmed: ({ conversation, id }, offset) => this.onOwn(conversation, (timeline) => timeline.confirm(id, offset)),
-      onFailed: ({ conversation, id, reason }) => this.onOwn(conversation, (timeline) => timeline.fail(id, reason)),
+      onConfirmed: ({ conversation, id }, offset) => this.opened(conversation)?.confirmed(id, offset),
+      onFailed: ({ conversation, id, reason }) => this.opened(conversation)?.refused(id, reason),
     });
     this.welcome.hide();
     byId("panes").hidden = false;
@@ -258,10 +258,8 @@ class Page {
     if (this.open?.follows) this.open.markRead();
   }
 
-  onOwn(conversation, change) {
-    if (this.open?.id !== conversation) return;
-    change(this.open.timeline);
-    this.messages.schedule();
+  opened(id) {
+    return this.open?.id === id ? this.open : null;
   }
 
   async create(wish) {
