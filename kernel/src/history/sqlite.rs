@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariant: a batch is one transaction, rows and progress together, and `apply` resolves when it is on disk. All
-//! work is done on tokio's blocking threads, at most one writing and [`READERS`] reading; whoever comes later
+//! work is done on tokio's blocking threads, at most one writing and four reading (`READERS`); whoever comes later
 //! waits in line, not on a thread. The tables are described in `sqlite/schema.rs`.
 //!
 //! What was begun ends even if its caller goes away: a batch whose `apply` is dropped may still be applied.
