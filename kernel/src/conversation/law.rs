@@ -114,6 +114,8 @@ pub(super) fn check(
         }
         EventBody::MemberJoined(joined) => asking.join(&joined.member),
         EventBody::MemberLeft(_) => {
+            // Parting words are words: who may not be here may not leave any.
+            asking.reading()?;
             let others = state.members().any(|(member, _)| member != actor);
             asking.owner_remains_without(actor, others)
         }
@@ -133,7 +135,7 @@ pub(super) fn check(
             asking.writing()?;
             let by_author = |facts: &MessageFacts| facts.author.as_ref().is_none_or(|author| author == actor);
             ensure(target.is_none_or(by_author), Refusal::NotTheAuthor)?;
-            asking.standing_message(target)
+            not_redacted(target)
         }
         EventBody::MessageRedacted(_) => {
             asking.writing()?;
@@ -141,11 +143,11 @@ pub(super) fn check(
             if !target.is_none_or(own) {
                 asking.role(Role::Moderator)?;
             }
-            asking.standing_message(target)
+            not_redacted(target)
         }
         EventBody::ReactionAdded(_) | EventBody::ReactionRemoved(_) => {
             asking.writing()?;
-            asking.standing_message(target)
+            not_redacted(target)
         }
         EventBody::ReadMarkerMoved(_) => asking.reading(),
     }
@@ -206,8 +208,9 @@ impl Asking<'_> {
         let last = self.state.role(user) == Some(Role::Owner) && self.state.owners() == 1;
         ensure(!(last && ceases), Refusal::LastOwner)
     }
+}
 
-    fn standing_message(&self, target: Option<&MessageFacts>) -> Verdict {
-        ensure(!target.is_some_and(|facts| facts.redacted), Refusal::Redacted)
-    }
+/// A message that was withdrawn stays as it is.
+fn not_redacted(target: Option<&MessageFacts>) -> Verdict {
+    ensure(!target.is_some_and(|facts| facts.redacted), Refusal::Redacted)
 }

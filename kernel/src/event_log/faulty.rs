@@ -84,7 +84,9 @@ impl Faults {
     /// As [`Faults::off`], for every fault.
     pub fn all_off(&self) {
         let faults: Vec<_> = self.0.borrow().keys().copied().collect();
-        faults.into_iter().for_each(|fault| self.off(fault));
+        for fault in faults {
+            self.off(fault);
+        }
     }
 
     /// How often the fault has struck so far.

@@ -152,3 +152,47 @@ impl Followed for Shared {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::{ManualClock, SystemClock},
+        event_log::{SharedLog, conformance},
+    };
+
+    struct Memory(MemoryLog);
+
+    #[async_trait]
+    impl conformance::Subject for Memory {
+        const DENSE: bool = true;
+
+        async fn fresh() -> Self {
+            Self(MemoryLog::new(conformance::PARTITIONS, Arc::new(SystemClock)))
+        }
+
+        fn log(&self) -> SharedLog {
+            Arc::new(self.0.clone())
+        }
+
+        async fn reopen(&mut self) {
+            let last = Arc::strong_count(&self.0.0) == 1;
+            assert!(last, "the case has dropped its logs and readers");
+        }
+    }
+
+    crate::event_log_conformance!(Memory);
+
+    #[tokio::test]
+    async fn times_stand_still_while_the_clock_goes_back() {
+        let clock = ManualClock::at(Timestamp::from_millis(1_000));
+        let log = MemoryLog::new(1, Arc::new(clock.clone()));
+        let record = NewRecord { key: "tea".parse().unwrap(), value: "x".into(), headers: vec![] };
+        let mut times = Vec::new();
+        for step in [0, -500, 499, 2] {
+            clock.advance(step);
+            times.push(log.append(vec![record.clone()]).await.unwrap()[0].recorded_at.as_millis());
+        }
+        assert_eq!(times, [1_000, 1_000, 1_000, 1_001]);
+    }
+}

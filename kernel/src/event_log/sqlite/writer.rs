@@ -16,7 +16,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use schemas::{Partition, Position, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::schema::{self, Head};
+use super::{
+    folding::Folding,
+    schema::{self, Head},
+};
 use crate::{
     clock::Clock,
     event_log::{AppendError, NewRecord, Place, ReadError, partition_of},
@@ -28,6 +31,9 @@ const QUEUE_LEN: usize = 1_024;
 const GROUP_RECORDS_MAX: usize = 4_096;
 /// See [`GROUP_RECORDS_MAX`]; in bytes of values.
 const GROUP_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+
+/// Why nobody answers.
+const GONE: &str = "the log's writer has ended";
 
 type Answer<T, E> = oneshot::Sender<Result<T, E>>;
 
@@ -56,13 +62,14 @@ impl Writer {
     /// Starts the thread on a connection that may write, and where the partitions end in it.
     pub(super) fn start(
         connection: Connection,
+        folding: Folding,
         heads: Vec<Head>,
         tails: Arc<watch::Sender<Vec<Position>>>,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_LEN);
         let partitions = u32::try_from(heads.len()).unwrap_or(u32::MAX);
-        let work = Work { connection, heads: Some(heads), partitions, tails, clock };
+        let work = Work { connection, folding, heads: Some(heads), partitions, tails, clock };
         let thread = Builder::new().name("log-writer".to_owned()).spawn(move || work.run(jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -111,11 +118,10 @@ impl Drop for Writer {
     }
 }
 
-const GONE: &str = "the log's writer has ended";
-
 /// What the thread works with.
 struct Work {
     connection: Connection,
+    folding: Folding,
     /// `None` after a failure, until they are read again.
     heads: Option<Vec<Head>>,
     partitions: u32,
@@ -146,12 +152,13 @@ impl Work {
                 Ok(committed) => self.succeed(group, committed),
                 Err(failure) => group.into_iter().for_each(|job| job.fail(&failure)),
             }
+            // After the answers: nobody waits for it but the next group.
+            self.folding.fold_if_long(&self.connection);
         }
     }
 
     /// Writes a group and commits it.
     fn commit(&mut self, group: &[Job]) -> Result<Committed, Failure> {
-        let now = self.clock.now();
         // Taken out: only a commit that succeeds puts them back.
         let mut heads = match self.heads.take() {
             Some(heads) => heads,
@@ -159,6 +166,8 @@ impl Work {
         };
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = begun.map_err(Failure::Before)?;
+        // Not before: beginning may have had to wait.
+        let now = self.clock.now();
         let places = group.iter().map(|job| job.write(&transaction, &mut heads, now));
         let places = places.collect::<Result<_, _>>().map_err(Failure::Before)?;
         transaction.commit().map_err(Failure::Within)?;
