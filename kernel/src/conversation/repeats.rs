@@ -62,8 +62,8 @@ impl Repeats {
     pub fn since(&self) -> Timestamp {
         match self.order.front() {
             // Notes had to go before their time; one of the moment of the oldest may be among them.
-            Some((_, oldest)) if self.order.len() >= Self::LEN_MAX => {
-                Timestamp::from_millis(oldest.as_millis() + 1)
+            Some(oldest) if self.order.len() >= Self::LEN_MAX => {
+                Timestamp::from_millis(oldest.at.as_millis() + 1)
             }
             _ => Timestamp::from_millis(self.now.as_millis() - caps::REPEAT_WINDOW_MS),
         }
