@@ -75,7 +75,7 @@ async fn connection(
     tokio::pin!(connection);
     let done = tokio::select! {
         done = &mut connection => done,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = async { drop(stop.wait_for(|stop| *stop).await) } => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
