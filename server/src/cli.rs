@@ -37,7 +37,9 @@ Examples:
 
 Each command explains itself: tidings help import";
 
-/// A chat message service in which the history is the log: what was accepted can be replayed, audited and exported.
+/// A chat message service in which the history is the log
+///
+/// What was accepted can be replayed, audited and exported, for ever and by anybody who may read it.
 #[derive(Debug, Parser)]
 #[command(name = "tidings", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -47,23 +49,16 @@ pub struct Cli {
     serve: serving::ServeArgs,
 }
 
+/// The commands; what each is for stands with its options.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a server (this is what happens without a command)
     Serve(serving::ServeArgs),
-    /// Make a token that proves who somebody is
     Token(token::TokenArgs),
-    /// Bring in chat logs from elsewhere
     Import(import::ImportArgs),
-    /// Take a whole conversation out, as it stands in the log
     Export(export::ExportArgs),
-    /// Show a conversation again, at the pace it had
     Replay(replay::ReplayArgs),
-    /// Show what happens in a conversation, as it happens
     Tail(tail::TailArgs),
-    /// List the conversations of a user
     List(list::ListArgs),
-    /// Measure a server
     Bench(bench::BenchArgs),
 }
 

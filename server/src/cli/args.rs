@@ -81,7 +81,7 @@ impl FromArgMatches for TargetArgs {
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let (data_given, url_given) = (given("data"), given("url"));
         let raw = Raw::from_arg_matches(matches)?;
-        let wrong = |kind, message: &str| Err(clap::Error::raw(kind, format!("{message}\n")));
+        let wrong = |kind, message: &str| Err(clap::Error::raw(kind, message));
         if data_given && url_given {
             let message = "--data and --url name two servers: give one of them";
             return wrong(clap::error::ErrorKind::ArgumentConflict, message);

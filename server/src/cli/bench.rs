@@ -30,15 +30,18 @@ const MESSAGES_MAX: u64 = 10_000_000;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidings bench post                                    1,000 a second for a minute, a server in this process
+  tidings bench post          1,000 a second for a minute, a server in this process
   tidings bench post --rate 5000 --connections 32 --seconds 10 --json
   tidings bench post --url http://127.0.0.1:8000 --token \"$TOKEN\"
 
-Without --url the server uses a fresh folder beside the data folder, on the same disk, which is removed afterwards.
-A latency counts from the moment at which the message was due, not from when it could be sent: if the server falls
-behind, the wait shows. The floor is what the disk takes to make one record durable, measured first, in the same run.";
+Without --url the server uses a fresh folder beside the data folder, on the same
+disk, which is removed afterwards. A latency counts from the moment at which the
+message was due, not from when it could be sent: if the server falls behind, the
+wait shows. The floor is what it takes to append one record of the same size to a
+plain file and sync it, measured before and after on the same disk, the better of
+the two. A busy disk moves both: compare runs by the ratio.";
 
-/// Measures a server.
+/// Measure a server
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
@@ -47,11 +50,12 @@ pub(super) struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Measure how fast messages are accepted
     Post(PostArgs),
 }
 
-/// Posts messages of 200 bytes to a fresh conversation at a steady rate and says how long each took to be accepted.
+/// Measure how fast messages are accepted
+///
+/// Posts messages of 200 bytes to a fresh conversation at a steady rate, and says how long each took to be accepted.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 struct PostArgs {
@@ -109,63 +113,68 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         Some(target) => Client::resolve(&target).await?,
         None => Client::in_process(&folder.path().join("data"), args.target.user()).await?,
     };
-    let measured = post(&client, &args, total, floor).await;
+    // Stopped by hand, it still clears away what it made.
+    let measured = tokio::select! {
+        measured = post(&client, &args, total) => measured,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C; nothing was measured")),
+    };
     client.close().await?;
+    let floor = floor.min(floor::measure(folder.path(), MESSAGE_LEN).context("cannot measure the disk")?);
     folder.close().context("cannot remove the temporary folder")?;
-    let (report, first_error) = measured?;
+    let (outcome, cpu_s) = measured?;
+    let report = Report::of(&args, &outcome, cpu_s, floor);
     print(&report, args.json)?;
-    if let Some(error) = first_error {
+    if let Some(error) = &outcome.first_error {
         writeln!(
             io::stderr(),
             "error: {} messages were not accepted; the first: {}",
             report.errors,
-            super::visible(&error)
+            super::visible(error)
         )?;
     }
     Ok(if report.errors == 0 && report.unsent == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn post(
-    client: &Client,
-    args: &PostArgs,
-    total: u64,
-    floor: Duration,
-) -> anyhow::Result<(Report, Option<String>)> {
+/// Runs the load; also gives the processor time that it took, where that is the server's too.
+async fn post(client: &Client, args: &PostArgs, total: u64) -> anyhow::Result<(Outcome, Option<f64>)> {
     let load = Load {
         interval: Duration::from_secs(1) / args.rate,
         total,
         connections: usize::from(args.connections),
         message_len: MESSAGE_LEN,
     };
-    let cpu_before = cpu::of_this_process();
-    let Outcome { latencies, errors, unsent, first_error, took } = load.run(client).await?;
-    let cpu_s = cpu_before
-        .zip(cpu::of_this_process())
-        .map(|(before, after)| after.saturating_sub(before).as_secs_f64());
-    let latencies = Latencies::new(latencies);
-    let ms = |share| latencies.at(share).as_secs_f64() * 1e3;
-    let floor_us = floor.as_secs_f64() * 1e6;
-    #[expect(clippy::cast_precision_loss, reason = "at most ten million")]
-    let rate = latencies.count() as f64 / took.as_secs_f64();
-    let report = Report {
-        rate_asked: args.rate,
-        connections: args.connections,
-        seconds: took.as_secs_f64(),
-        accepted: latencies.count(),
-        errors,
-        unsent,
-        rate,
-        p50_ms: ms(0.5),
-        p90_ms: ms(0.9),
-        p99_ms: ms(0.99),
-        p999_ms: ms(0.999),
-        max_ms: ms(1.0),
-        cpu_s: cpu_s.filter(|_| client.is_in_process()),
-        floor_us,
-        floor_per_s: 1e6 / floor_us,
-        p50_over_floor: ms(0.5) * 1e3 / floor_us,
-    };
-    Ok((report, first_error))
+    let before = cpu::of_this_process();
+    let outcome = load.run(client).await?;
+    let used = before.zip(cpu::of_this_process()).map(|(before, after)| after.saturating_sub(before));
+    Ok((outcome, used.filter(|_| client.is_in_process()).map(|used| used.as_secs_f64())))
+}
+
+impl Report {
+    fn of(args: &PostArgs, outcome: &Outcome, cpu_s: Option<f64>, floor: Duration) -> Self {
+        let latencies = Latencies::new(outcome.latencies.clone());
+        let ms = |share| latencies.at(share).as_secs_f64() * 1e3;
+        let (seconds, floor_us) = (outcome.took.as_secs_f64(), floor.as_secs_f64() * 1e6);
+        #[expect(clippy::cast_precision_loss, reason = "at most ten million")]
+        let rate = latencies.count() as f64 / seconds;
+        Self {
+            rate_asked: args.rate,
+            connections: args.connections,
+            seconds,
+            accepted: latencies.count(),
+            errors: outcome.errors,
+            unsent: outcome.unsent,
+            rate,
+            p50_ms: ms(0.5),
+            p90_ms: ms(0.9),
+            p99_ms: ms(0.99),
+            p999_ms: ms(0.999),
+            max_ms: ms(1.0),
+            cpu_s,
+            floor_us,
+            floor_per_s: 1e6 / floor_us,
+            p50_over_floor: ms(0.5) * 1e3 / floor_us,
+        }
+    }
 }
 
 /// A fresh folder on the disk of `data`.

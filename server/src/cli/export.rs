@@ -32,7 +32,9 @@ Examples:
 ndjson is the form of docs/http.md, byte for byte. avro is an object container file with the schema of the topic: any
 Avro tool reads it (it has no positions and no recorded_at, as the events on the topic have none).";
 
-/// Takes a conversation out, event by event, as it stands in the log.
+/// Take a conversation out, as it stands in the log
+///
+/// Every event, in its order: for programs, archives and audits.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ExportArgs {
@@ -95,7 +97,7 @@ pub(super) async fn run(args: ExportArgs) -> anyhow::Result<()> {
 
 async fn export(client: &Client, selection: &Selection, format: Format, path: &Path) -> anyhow::Result<()> {
     // The output is opened once it is clear that there is something to write.
-    let mut events = patiently(|| client.events(selection)).await?;
+    let mut events = patiently(|| client.events(selection)).await.with_context(|| selection.unread())?;
     let output = Output::open(path)?;
     let mut out = BufWriter::new(output.writer()?);
     match format {

@@ -11,7 +11,7 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use bytes::Bytes;
 use clap::Args;
 use serde::Deserialize;
@@ -41,7 +41,9 @@ kind is message, action, join, leave or rename (author: the old name, text: the 
 
 It can be run again at any time: what is there already is not added twice."#;
 
-/// Brings in chat logs from elsewhere. They keep their times, and their conversations are made where needed.
+/// Bring in chat logs from elsewhere
+///
+/// They keep their times, and their conversations are made where needed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ImportArgs {
@@ -55,8 +57,8 @@ pub(super) struct ImportArgs {
 /// What the server says to a request of lines.
 #[derive(Debug, Deserialize)]
 struct Report {
-    added: u64,
-    already: u64,
+    added: usize,
+    already: usize,
     refused: Vec<RefusedLine>,
 }
 
@@ -66,6 +68,13 @@ struct RefusedLine {
     line: usize,
     code: String,
     message: String,
+}
+
+impl Report {
+    /// So many lines it tells of.
+    fn lines(&self) -> usize {
+        self.added + self.already + self.refused.len()
+    }
 }
 
 /// Imports the files.
@@ -97,6 +106,11 @@ async fn send_all(
             Step::Send(request) => {
                 let report = send(client, &request).await.with_context(|| stopped(&request))?;
                 tally.report(&request, &report);
+                let (sent, told) = (request.origins.len(), report.lines());
+                ensure!(
+                    sent == told,
+                    "the server tells of {told} lines where {sent} were sent; see its version"
+                );
             }
             Step::Refused { origin, reason } => tally.refused_here(&origin, &reason),
             Step::Unreadable { what } => tally.unreadable(&what),

@@ -16,7 +16,9 @@ Examples:
   tidings list --user ann         of ann
   tidings list --json | jq .conversation";
 
-/// Lists the conversations that a user is a member of, by id.
+/// List the conversations of a user
+///
+/// Those that the user is a member of, by id, with the time of the last event.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ListArgs {

@@ -26,7 +26,9 @@ Examples:
 
 No pause is longer than 3 seconds, so that quiet nights pass.";
 
-/// Shows a conversation again, event by event, for people: when, who, what. See `export` for programs.
+/// Show a conversation again, at the pace it had
+///
+/// Event by event, for people: when, who, what. For programs there is `export`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReplayArgs {
@@ -77,7 +79,7 @@ async fn show_stream(
     pace: &mut Pace,
 ) -> anyhow::Result<Option<EventsError>> {
     let renderer = Renderer::for_stdout();
-    let mut events = patiently(|| client.events(selection)).await?;
+    let mut events = patiently(|| client.events(selection)).await.with_context(|| selection.unread())?;
     let mut out = io::BufWriter::new(io::stdout());
     loop {
         let line = match events.next().await {

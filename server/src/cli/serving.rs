@@ -15,7 +15,9 @@ Examples:
 
 It ends with Ctrl-C or SIGTERM: sessions are told to come back, then it stops.";
 
-/// Runs a server: commands, questions and sessions on one address, the log and the history in one folder.
+/// Run a server (this is what happens without a command)
+///
+/// Commands, questions and sessions on one address, the log and the history in one folder.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ServeArgs {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use clap::Args;
 use schemas::{ConversationId, Position};
 use serde::Deserialize;
@@ -35,7 +36,9 @@ Examples:
 
 It goes on after a lost connection. It ends with Ctrl-C.";
 
-/// Shows what happens in a conversation, as it happens, until Ctrl-C.
+/// Show what happens in a conversation, as it happens
+///
+/// It ends with Ctrl-C.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TailArgs {
@@ -99,7 +102,9 @@ async fn follow(
     from: Option<Position>,
     json: bool,
 ) -> anyhow::Result<()> {
-    let newest = patiently(|| newest(client, &conversation, MESSAGES_BEFORE)).await?;
+    let newest = patiently(|| newest(client, &conversation, MESSAGES_BEFORE))
+        .await
+        .with_context(|| format!("cannot read the conversation {conversation}"))?;
     let oldest = newest.messages.first().map(|message| message.offset.get().saturating_sub(1));
     let last = from.unwrap_or_else(|| oldest.map_or(Position::START, Position::new));
     let renderer = Renderer::for_stdout();

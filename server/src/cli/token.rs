@@ -22,7 +22,9 @@ Examples:
 
 Whoever has a token is that user until it ends: it cannot be taken back, so give it a short life.";
 
-/// Makes a token: the proof of who somebody is, for `Authorization: Bearer TOKEN`. Prints it alone.
+/// Make a token that proves who somebody is
+///
+/// It is printed alone, for `Authorization: Bearer TOKEN`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TokenArgs {

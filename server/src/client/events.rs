@@ -74,6 +74,11 @@ impl Selection {
         Self { conversation, from, to: None, as_of: None }
     }
 
+    /// What to say when it cannot be read.
+    pub(crate) fn unread(&self) -> String {
+        format!("cannot read the conversation {}", self.conversation)
+    }
+
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let mut query = vec![("from", self.from.to_string())];
         query.extend(self.to.map(|to| ("to", to.to_string())));

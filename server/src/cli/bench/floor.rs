@@ -1,4 +1,6 @@
-//! What the disk takes to make one record durable: no server can be faster for a message that waits for nobody.
+//! What it takes to make one record durable without any server: appended to a plain file and synced, one at a time.
+//!
+//! A server that commits in groups, into a file that need not grow, may do better per message.
 
 use std::{
     fs::File,

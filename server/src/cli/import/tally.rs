@@ -31,8 +31,8 @@ impl Tally {
     /// What the server said to a request.
     pub(super) fn report(&mut self, request: &Request, report: &Report) {
         self.read += count(request.origins.len());
-        self.added += report.added;
-        self.already += report.already;
+        self.added += count(report.added);
+        self.already += count(report.already);
         for refused in &report.refused {
             let origin = refused.line.checked_sub(1).and_then(|index| request.origins.get(index));
             let at = origin.map_or_else(|| format!("line {} of a request", refused.line), Origin::to_string);
