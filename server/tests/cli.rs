@@ -1,5 +1,11 @@
 //! The `tidings` program as people run it: its commands, what they print, and how they end.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test cannot do without fails it; only the tests themselves are exempt by configuration"
+)]
+
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -200,7 +206,7 @@ fn an_import_through_a_running_server_is_the_same_as_one_by_itself() {
     alone.log("log.gz", 50);
     served.log("log.gz", 50);
     alone.good(&["import", "log.gz"]);
-    let (mut server, url) = served.serve("127.0.0.1:0");
+    let (mut running, url) = served.serve("127.0.0.1:0");
     served.good(&["import", "log.gz"]);
     let through_folder = events(&served.good(&["export", "--conversation", "tea"]));
     assert_eq!(through_folder, events(&alone.good(&["export", "--conversation", "tea"])));
@@ -208,7 +214,7 @@ fn an_import_through_a_running_server_is_the_same_as_one_by_itself() {
     let token = served.good(&["token", "--user", "auditor", "--admin"]);
     let by_address = ["export", "--conversation", "tea", "--url", &url, "--token", token.trim()];
     assert_eq!(events(&served.good(&by_address)), through_folder);
-    assert_eq!(server.end("-TERM"), Some(0));
+    assert_eq!(running.end("-TERM"), Some(0));
     assert!(served.bad(&by_address).contains(&url));
     assert_eq!(events(&served.good(&["export", "--conversation", "tea"])), through_folder);
 }
@@ -332,9 +338,9 @@ fn a_measurement_adds_up_and_leaves_nothing_behind() {
         place.run(&["bench", "post", "--rate", "100", "--seconds", "1", "--connections", "4", "--json"]);
     let report: serde_json::Value =
         serde_json::from_str(&printed.out).unwrap_or_else(|_| panic!("{printed:?}"));
-    let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"));
-    let sum: f64 = ["accepted", "errors", "unsent"].map(number).iter().sum();
-    assert_eq!((sum as u64, number("errors") as u64), (100, 0), "{report}");
-    assert!(number("floor_us") > 0.0 && number("p50_ms") > 0.0 && number("p50_ms") <= number("max_ms"));
+    let count = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("{name} in {report}"));
+    let time = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"));
+    assert_eq!((count("accepted") + count("unsent"), count("errors")), (100, 0), "{report}");
+    assert!(time("floor_us") > 0.0 && time("p50_ms") > 0.0 && time("p50_ms") <= time("max_ms"));
     assert!(fs::read_dir(place.0.path()).unwrap().next().is_none(), "nothing is left");
 }
