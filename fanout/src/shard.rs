@@ -30,7 +30,7 @@ use crate::{
         reply::{self, ClientInfo},
     },
     session::{Session, Standing},
-    subscription::{Delivered, Stretch, Subscription, Topic},
+    subscription::{Delivered, Fill, Stretch, Subscription, Topic},
     switchover::Switchover,
 };
 
@@ -141,15 +141,17 @@ impl Shard {
     pub(crate) fn deliver(self: &Rc<Self>, folded: &Folded) {
         let mut flush: Vec<Rc<Session>> = Vec::new();
         for (topic, events) in self.watched(folded) {
-            let leaving = events.iter().any(|event| ends_standing(&event.event.body));
-            let stretch = Stretch::new(&topic.conversation, events);
-            topic.for_each(|subscription| match subscription.deliver(&stretch) {
-                Delivered::Flush => flush.extend(subscription.session()),
-                Delivered::Done => {}
-                Delivered::FellBehind => self.fill(subscription),
-            });
-            if leaving {
-                self.expel(&topic);
+            // Who is removed gets the removal as the last, not what stands behind it.
+            for events in events.split_inclusive(|event| ends_standing(&event.event.body)) {
+                let stretch = Stretch::new(&topic.conversation, events);
+                topic.for_each(|subscription| match subscription.deliver(&stretch) {
+                    Delivered::Flush => flush.extend(subscription.session()),
+                    Delivered::Done => {}
+                    Delivered::FellBehind => self.fill(subscription),
+                });
+                if events.last().is_some_and(|event| ends_standing(&event.event.body)) {
+                    self.expel(&topic);
+                }
             }
         }
         for session in flush {
@@ -179,8 +181,10 @@ impl Shard {
     pub(crate) fn fill(self: &Rc<Self>, subscription: &Rc<Subscription>) {
         let (shard, subscription) = (Rc::clone(self), Rc::clone(subscription));
         spawn_local(async move {
-            if !subscription.catch_up(&shard.around.mirror).await {
-                shard.end_subscription(&subscription, Unsubscribe::INSUFFICIENT_STATE);
+            match subscription.catch_up(&shard.around.mirror).await {
+                Fill::Done => {}
+                Fill::GivenUp => shard.end_subscription(&subscription, Unsubscribe::INSUFFICIENT_STATE),
+                Fill::NotAllowed => shard.end_subscription(&subscription, Unsubscribe::NOT_ALLOWED),
             }
         });
     }
@@ -189,8 +193,7 @@ impl Shard {
     fn expel(&self, topic: &Rc<Topic>) {
         let mut expelled = Vec::new();
         topic.for_each(|subscription| {
-            let identity = subscription.session().and_then(|session| session.identity());
-            if !identity.is_some_and(|identity| may_read(topic, &identity)) {
+            if !subscription.may_read() {
                 expelled.push(Rc::clone(subscription));
             }
         });
@@ -365,11 +368,6 @@ impl Shard {
         // Who asked may have given up waiting.
         let _ = done.send(());
     }
-}
-
-/// Whether the events of a conversation may go to this person.
-pub(crate) fn may_read(topic: &Topic, identity: &Identity) -> bool {
-    identity.admin || topic.tracked.look(|state| state.is_some_and(|state| state.may_read(&identity.user)))
 }
 
 /// After such an event somebody may not read any more.

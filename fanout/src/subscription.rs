@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use kernel::mirror::{LiveEvent, Mirror, Tracked};
+use kernel::{
+    identity::Identity,
+    mirror::{LiveEvent, Mirror, MirrorError, Tracked},
+};
 use schemas::{ConversationId, Position};
 use tokio::time::sleep;
 
@@ -42,7 +45,7 @@ pub(crate) struct Subscription {
 
 /// The events of one conversation in one folded stretch, with their frames, for all who are subscribed.
 pub(crate) struct Stretch<'a> {
-    pub(crate) events: Vec<&'a LiveEvent>,
+    pub(crate) events: &'a [&'a LiveEvent],
     pub(crate) positions: Vec<Position>,
     pub(crate) frames: Bytes,
 }
@@ -56,6 +59,17 @@ pub(crate) enum Delivered {
     Done,
     /// The outbox is full: a fill must be started.
     FellBehind,
+}
+
+/// How a fill ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fill {
+    /// The subscription is live, or nobody wants it any more.
+    Done,
+    /// The history or the log did not answer for too long: the client must subscribe again.
+    GivenUp,
+    /// The client may not read the conversation any more.
+    NotAllowed,
 }
 
 impl Topic {
@@ -76,6 +90,11 @@ impl Topic {
         subscribers.is_empty()
     }
 
+    /// Whether the events may go to this person, as far as this node knows.
+    pub(crate) fn may_be_read_by(&self, identity: &Identity) -> bool {
+        identity.admin || self.tracked.look(|state| state.is_some_and(|state| state.may_read(&identity.user)))
+    }
+
     /// Calls `each` for every subscription. It must not add or remove any.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&Rc<Subscription>)) {
         for subscription in self.subscribers.borrow().iter() {
@@ -85,7 +104,7 @@ impl Topic {
 }
 
 impl<'a> Stretch<'a> {
-    pub(crate) fn new(conversation: &ConversationId, events: Vec<&'a LiveEvent>) -> Self {
+    pub(crate) fn new(conversation: &ConversationId, events: &'a [&'a LiveEvent]) -> Self {
         let frames = reply::publications(conversation.as_str(), events.iter().copied());
         let positions = events.iter().map(|event| event.position).collect();
         Self { events, positions, frames }
@@ -125,6 +144,12 @@ impl Subscription {
         self.ended.set(true);
     }
 
+    /// Whether the client may read the conversation, as far as this node knows.
+    pub(crate) fn may_read(&self) -> bool {
+        let identity = self.session().and_then(|session| session.identity());
+        identity.is_some_and(|identity| self.topic.may_be_read_by(&identity))
+    }
+
     /// Hands on what was folded, if this is the time for it.
     pub(crate) fn deliver(&self, stretch: &Stretch<'_>) -> Delivered {
         let Some(session) = self.session() else { return Delivered::Done };
@@ -145,7 +170,7 @@ impl Subscription {
     }
 
     /// The next page of the fill, without marking it as sent.
-    pub(crate) async fn page(&self, mirror: &Mirror) -> Result<feed::Page, kernel::mirror::MirrorError> {
+    pub(crate) async fn page(&self, mirror: &Mirror) -> Result<feed::Page, MirrorError> {
         let switchover = self.switchover.borrow().clone();
         feed::page(mirror, &self.topic.tracked, &switchover, PAGE_LEN_MAX).await
     }
@@ -159,18 +184,19 @@ impl Subscription {
         self.switchover.borrow().is_live()
     }
 
-    /// Fills at the pace of the client until the subscription is live. `false`: the history or the log did
-    /// not answer for too long, and the client must subscribe again.
-    pub(crate) async fn catch_up(&self, mirror: &Mirror) -> bool {
+    /// Fills at the pace of the client until the subscription is live.
+    pub(crate) async fn catch_up(&self, mirror: &Mirror) -> Fill {
         let mut tries = 0;
         while !self.is_live() {
-            let Some(session) = self.session() else { return true };
+            let Some(session) = self.session() else { return Fill::Done };
             session.room_for_a_page().await;
             if self.ended.get() || session.over().is_some() {
-                return true;
+                return Fill::Done;
             }
             match self.page(mirror).await {
-                _ if self.ended.get() => return true,
+                _ if self.ended.get() => return Fill::Done,
+                // The page may hold what came after a removal.
+                Ok(_) if !self.may_read() => return Fill::NotAllowed,
                 Ok(page) => {
                     tries = 0;
                     let events = page.events.iter().map(AsRef::as_ref);
@@ -184,13 +210,13 @@ impl Subscription {
                     tries += 1;
                     if tries >= PAGE_TRIES_MAX {
                         tracing::warn!(conversation.id = %self.topic.conversation, %error, "a fill was given up");
-                        return false;
+                        return Fill::GivenUp;
                     }
                     drop(session);
                     sleep(PAGE_RETRY_PAUSE).await;
                 }
             }
         }
-        true
+        Fill::Done
     }
 }

@@ -12,7 +12,6 @@ use crate::{
         ErrorCode, SubscribeRequest,
         reply::{Outcome, Publication, SubscribeResult},
     },
-    shard::may_read,
     subscription::{Subscription, Topic},
     switchover::Switchover,
 };
@@ -72,7 +71,7 @@ pub(super) async fn open(
     conversation: ConversationId,
 ) -> Result<(ConversationId, Rc<Topic>), ErrorCode> {
     let topic = at.shard.topic(&conversation).await.map_err(|error| temporary(&error))?;
-    if !may_read(&topic, &at.identity) {
+    if !topic.may_be_read_by(&at.identity) {
         let deadline = Instant::now() + CATCH_UP_WAIT;
         let caught_up = at.shard.around.mirror.catch_up(topic.tracked.partition(), deadline).await;
         caught_up.map_err(|error| temporary(&error))?;
@@ -80,7 +79,7 @@ pub(super) async fn open(
     if topic.tracked.look(|state| state.is_none()) {
         return Err(ErrorCode::UNKNOWN_CHANNEL);
     }
-    if !may_read(&topic, &at.identity) {
+    if !topic.may_be_read_by(&at.identity) {
         return Err(ErrorCode::PERMISSION_DENIED);
     }
     Ok((conversation, topic))
@@ -139,6 +138,7 @@ async fn resume(
         };
         if !is_current(at, &subscription) {
             // The session ended, or lost the right to read, while the page was read.
+            shard.unsubscribe(at.session, conversation);
             return Err(ErrorCode::PERMISSION_DENIED);
         }
         subscription.filled(page.filled);
@@ -160,7 +160,7 @@ async fn resume(
 
 fn is_current(at: &Asked<'_>, subscription: &Rc<Subscription>) -> bool {
     let current = at.session.subscription(&subscription.topic().conversation);
-    current.is_some_and(|current| Rc::ptr_eq(&current, subscription))
+    current.is_some_and(|current| Rc::ptr_eq(&current, subscription)) && subscription.may_read()
 }
 
 fn reply(
