@@ -34,6 +34,9 @@ use crate::{
     switchover::Switchover,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Seconds between pings, and how long the answer may take. The clients are told the first.
 pub(crate) const PING_INTERVAL_S: u32 = 25;
 const PONG_WAIT_S: usize = 8;

@@ -49,9 +49,9 @@ const LIMITS: Limits = Limits { bytes_max: 3_000, bytes_low: 500 };
 
 /// A socket whose other end reads when it is told to.
 #[derive(Default)]
-struct Pipe {
-    room: Cell<usize>,
-    bytes: RefCell<Vec<u8>>,
+pub(crate) struct Pipe {
+    pub(crate) room: Cell<usize>,
+    pub(crate) bytes: RefCell<Vec<u8>>,
 }
 
 impl Wire for Rc<Pipe> {
@@ -77,8 +77,8 @@ impl CommandSink for NoSink {
     }
 }
 
-struct Node {
-    shard: Rc<Shard>,
+pub(crate) struct Node {
+    pub(crate) shard: Rc<Shard>,
     log_faults: Faults,
     history_faults: HistoryFaults,
     running: JoinHandle<()>,
@@ -87,7 +87,7 @@ struct Node {
 }
 
 impl Node {
-    async fn start(world: &World) -> Self {
+    pub(crate) async fn start(world: &World) -> Self {
         let log_faults = Faults::default();
         let log = Arc::new(FaultyLog::new(Arc::new(world.log.clone()), &log_faults));
         let (history, history_faults) = FaultyHistory::new(Arc::new(world.history.clone()));
@@ -180,8 +180,9 @@ fn take(seen: &mut BTreeMap<&'static str, Vec<u64>>, message: &serde_json::Value
 fn frame(bytes: &[u8]) -> Option<(String, usize)> {
     let (len, header) = match *bytes {
         [_, 126, a, b, ..] => (usize::from(u16::from_be_bytes([a, b])), 4),
-        [_, 127, a, b, c, d, e, f, g, h, ..] => {
-            (usize::try_from(u64::from_be_bytes([a, b, c, d, e, f, g, h])).unwrap(), 10)
+        [_, 127, ..] => {
+            let len = bytes.get(2..10)?.try_into().unwrap();
+            (usize::try_from(u64::from_be_bytes(len)).unwrap(), 10)
         }
         [_, len, ..] if len < 126 => (usize::from(len), 2),
         _ => return None,

@@ -43,7 +43,7 @@ pub struct App {
     fanout: Arc<Fanout>,
     projector: ProjectorHandle,
     /// Released last: until then no other process may use the folder.
-    _lock: DataLock,
+    lock: DataLock,
 }
 
 impl App {
@@ -77,8 +77,8 @@ impl App {
         let services = Services { ingest, store, fanout: Arc::clone(&fanout), key, clock, guests };
         let (stop, stopped) = watch::channel(false);
         let edge = tokio::spawn(edge::serve(listener, routes::all(&services), stopped));
-        let app = Self { address, stop, edge, fanout, projector, _lock: lock };
-        app._lock.announce(&app.url())?;
+        let app = Self { address, stop, edge, fanout, projector, lock };
+        app.lock.announce(&app.url())?;
         Ok(app)
     }
 

@@ -74,7 +74,7 @@ mod tests {
             let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
             if entry.path().is_dir() && name != "test" {
                 on_disk(&entry.path(), &format!("{name}/"), names);
-            } else if name.ends_with(".js") || name.ends_with(".css") {
+            } else if entry.path().extension().is_some_and(|ending| ending == "js" || ending == "css") {
                 names.push(name);
             }
         }

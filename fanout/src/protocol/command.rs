@@ -170,9 +170,8 @@ mod tests {
     use super::*;
 
     fn methods(frame: &str) -> Vec<String> {
-        let name = |command: Command| match command.is_pong() {
-            true => "Pong".to_owned(),
-            false => format!("{:?}", command.method()),
+        let name = |command: Command| {
+            if command.is_pong() { "Pong".to_owned() } else { format!("{:?}", command.method()) }
         };
         commands(frame).map(|command| command.map_or("bad".to_owned(), name)).collect()
     }

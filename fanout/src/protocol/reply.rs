@@ -276,7 +276,10 @@ mod tests {
         while let [FIN_TEXT, len, rest @ ..] = bytes {
             let (len, rest) = match len {
                 126 => (u16::from_be_bytes(rest[..2].try_into().unwrap()) as usize, &rest[2..]),
-                127 => (u64::from_be_bytes(rest[..8].try_into().unwrap()) as usize, &rest[8..]),
+                127 => {
+                    let len = u64::from_be_bytes(rest[..8].try_into().unwrap());
+                    (usize::try_from(len).unwrap(), &rest[8..])
+                }
                 len => (*len as usize, rest),
             };
             payloads.push(String::from_utf8(rest[..len].to_vec()).unwrap());

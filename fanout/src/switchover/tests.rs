@@ -157,12 +157,10 @@ impl World {
                 (self.recent.iter().copied().filter(|p| *p > after).collect::<Vec<_>>(), None)
             }
             Source::History { after, up_to } => {
-                assert!(up_to.get() as usize <= self.projected, "the history does not reach that far");
-                (self.valid_in(after.get() as usize..up_to.get() as usize), Some(up_to))
+                assert!(index(up_to) <= self.projected, "the history does not reach that far");
+                (self.valid_in(index(after)..index(up_to)), Some(up_to))
             }
-            Source::Log { after, up_to } => {
-                (self.valid_in(after.get() as usize..up_to.get() as usize), Some(up_to))
-            }
+            Source::Log { after, up_to } => (self.valid_in(index(after)..index(up_to)), Some(up_to)),
         };
         let complete = page.len() <= limit;
         page.truncate(limit);
@@ -212,6 +210,11 @@ proptest! {
     fn every_client_sees_every_valid_event_once_in_order(steps in steps()) {
         run(World::new(), &steps)?;
     }
+}
+
+/// The place in the model's log of the record after a position.
+fn index(position: Position) -> usize {
+    usize::try_from(position.get()).unwrap()
 }
 
 /// The model must notice what it is there for.

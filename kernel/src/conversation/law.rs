@@ -128,6 +128,8 @@ pub(super) fn check(
         }
         EventBody::MemberRenamed(renamed) => {
             asking.writing()?;
+            // Another name is no way back for somebody who was removed.
+            ensure(state.standing(&renamed.to) != Some(Standing::Removed), Refusal::Removed)?;
             ensure(state.has_room_for(&renamed.to), Refusal::Full)
         }
         EventBody::MessagePosted(_) => asking.writing(),
