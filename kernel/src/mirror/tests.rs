@@ -129,7 +129,7 @@ async fn race(seed: u64) {
                 let partition = mirror.partition_of(name);
                 mirror.catch_up(partition, soon()).await.unwrap();
                 let (state, valid) = world.truth(name, partition).await;
-                assert_eq!(tracked.look(Option::<&_>::cloned), state, "seed {seed}, step {step}");
+                assert_eq!(tracked.look(|state| state.map(Clone::clone)), state, "seed {seed}, step {step}");
                 let since = tracked.recent_since();
                 let recent = tracked.recent(since, 1_000).unwrap();
                 let recent: Vec<_> = recent.iter().map(|event| event.position).collect();
@@ -167,7 +167,7 @@ async fn a_conversation_tracked_in_the_middle_of_a_load_misses_nothing() {
         writer.await.unwrap();
         mirror.catch_up(Partition(0), soon()).await.unwrap();
         let (state, _) = world.truth(&tea, Partition(0)).await;
-        assert_eq!(tracked.look(Option::<&_>::cloned), state, "round {round}");
+        assert_eq!(tracked.look(|state| state.map(Clone::clone)), state, "round {round}");
     }
 }
 
