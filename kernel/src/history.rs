@@ -22,12 +22,18 @@ use serde::Serialize;
 use crate::conversation::{ConversationState, Standing};
 
 mod changes;
+#[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
+mod digest;
 pub mod faulty;
 pub mod memory;
 pub mod sqlite;
+#[cfg(test)]
+mod tests;
+mod words;
 
 pub use changes::changes_of;
+pub use digest::{Digest, TableDigest};
 
 /// The outcome of folding some records of one partition, in order.
 #[derive(Debug, Clone)]

@@ -18,6 +18,8 @@ pub mod history;
 pub mod identity;
 pub mod mirror;
 pub mod random;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 
 pub use event_log::EventLog;
 pub use history::History;

@@ -8,11 +8,7 @@
 //!     mirror -> fanout -> sessions
 //! ```
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use fanout::Fanout;

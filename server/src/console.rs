@@ -33,7 +33,12 @@ pub(crate) fn routes() -> BoxedFilter<(Response,)> {
         },
     );
     let files = files.map(|response: Response| response);
-    index.or(files).unify().map(|response: Response| response).or_else(|rejection: Rejection| async { Err(rejection) }).boxed()
+    index
+        .or(files)
+        .unify()
+        .map(|response: Response| response)
+        .or_else(|rejection: Rejection| async { Err(rejection) })
+        .boxed()
 }
 
 fn response((_, content_type, bytes): &File) -> Response {

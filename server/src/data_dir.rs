@@ -37,7 +37,8 @@ impl DataDir {
     /// # Errors
     /// It cannot be made.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(root).with_context(|| format!("cannot make the data folder {}", root.display()))?;
+        fs::create_dir_all(root)
+            .with_context(|| format!("cannot make the data folder {}", root.display()))?;
         Ok(Self { root: root.to_owned() })
     }
 
@@ -100,7 +101,10 @@ impl DataDir {
             .and_then(|mut file| file.read_to_end(&mut secret))
             .with_context(|| format!("cannot read the token key {}", path.display()))?;
         if secret.len() < 32 {
-            bail!("the token key {} is shorter than 32 bytes: delete it to have a new one made", path.display());
+            bail!(
+                "the token key {} is shorter than 32 bytes: delete it to have a new one made",
+                path.display()
+            );
         }
         Ok(TokenKey::new(&secret))
     }

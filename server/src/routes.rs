@@ -67,7 +67,11 @@ fn identity(key: Arc<TokenKey>) -> BoxedFilter<(Identity,)> {
 fn livez() -> BoxedFilter<(Response,)> {
     warp::path!("livez")
         .and(warp::get())
-        .map(|| Answer::ok(serde_json::json!({"version": env!("CARGO_PKG_VERSION")})).into_response().map(Into::into))
+        .map(|| {
+            Answer::ok(serde_json::json!({"version": env!("CARGO_PKG_VERSION")}))
+                .into_response()
+                .map(Into::into)
+        })
         .boxed()
 }
 
@@ -97,8 +101,14 @@ fn guest(services: &Services) -> BoxedFilter<(Response,)> {
         .and_then(move |origin: Option<String>, host: Option<String>, body: bytes::Bytes| {
             let answer = if !guests {
                 Err(warp::reject::not_found())
-            } else if origin.is_some_and(|origin| origin.split_once("://").map(|(_, own)| own) != host.as_deref()) {
-                Ok(refusal(StatusCode::FORBIDDEN, "origin_refused", "pages of other origins get no guest token"))
+            } else if origin
+                .is_some_and(|origin| origin.split_once("://").map(|(_, own)| own) != host.as_deref())
+            {
+                Ok(refusal(
+                    StatusCode::FORBIDDEN,
+                    "origin_refused",
+                    "pages of other origins get no guest token",
+                ))
             } else {
                 Ok(guest_token(&key, clock.now(), &body))
             };
@@ -141,7 +151,11 @@ fn answer(rejection: &Rejection) -> Response {
         return refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
     }
     if rejection.is_not_found() {
-        return refusal(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address; see docs/http.md");
+        return refusal(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is nothing at this address; see docs/http.md",
+        );
     }
     if rejection.find::<warp::reject::PayloadTooLarge>().is_some() {
         return refusal(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is too large");
@@ -151,7 +165,8 @@ fn answer(rejection: &Rejection) -> Response {
     }
     // What is left is the library's own refusals of headers and queries that are not well formed.
     tracing::debug!(?rejection, "a request was not understood");
-    let mut response = refusal(StatusCode::BAD_REQUEST, "invalid", "the request is malformed").into_response();
+    let mut response =
+        refusal(StatusCode::BAD_REQUEST, "invalid", "the request is malformed").into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

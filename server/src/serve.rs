@@ -43,7 +43,10 @@ fn greet(app: &App, settings: &Settings) -> anyhow::Result<()> {
         let key = DataDir::open(&settings.data)?.token_key()?;
         let user = "dev".parse()?;
         let token = key.mint(&user, true, SystemClock.now(), Some(GREETING_TOKEN_TTL_S))?;
-        writeln!(out, "\nA token for trying things (user dev, scope admin, valid for a day):\n\n  {token}\n")?;
+        writeln!(
+            out,
+            "\nA token for trying things (user dev, scope admin, valid for a day):\n\n  {token}\n"
+        )?;
     }
     writeln!(out, "Stop with Ctrl-C.")?;
     out.flush()?;

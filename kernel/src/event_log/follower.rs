@@ -203,3 +203,83 @@ impl<L: Followed> Drop for Follower<L> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        event_log::{EventLog, NewRecord, memory::MemoryLog, partition_of},
+    };
+
+    const STORE: Readership = Readership::Group("store");
+
+    fn log() -> MemoryLog {
+        MemoryLog::new(2, Arc::new(SystemClock))
+    }
+
+    async fn append(log: &MemoryLog, key: &str, count: usize) {
+        let record = NewRecord { key: key.parse().unwrap(), value: "x".into(), headers: vec![] };
+        log.append(vec![record; count]).await.unwrap();
+    }
+
+    async fn assigned(reader: &mut dyn EventReader) -> (Partition, Position) {
+        match reader.next().await.unwrap() {
+            Delivery::Assigned { partition, from } => (partition, from),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_lost_a_partition_cannot_commit_it() {
+        let log = log();
+        let mut first = log.open(STORE).await.unwrap();
+        let kept = Position::new(1);
+        first.commit(Partition(1), kept).await.unwrap();
+        let mut second = log.open(STORE).await.unwrap();
+        let error = first.commit(Partition(1), Position::new(9)).await.unwrap_err();
+        assert!(error.retryable(), "{error}");
+        first.commit(Partition(0), kept).await.unwrap();
+        assert_eq!(assigned(&mut *second).await, (Partition(1), kept));
+    }
+
+    #[tokio::test]
+    async fn a_commit_never_takes_work_back() {
+        let log = log();
+        let mut reader = log.open(STORE).await.unwrap();
+        for position in [2, 1] {
+            reader.commit(Partition(0), Position::new(position)).await.unwrap();
+        }
+        assert_eq!(assigned(&mut *reader).await, (Partition(0), Position::new(2)));
+    }
+
+    #[tokio::test]
+    async fn a_commit_of_an_unknown_partition_is_an_error() {
+        let mut reader = log().open(STORE).await.unwrap();
+        let error = reader.commit(Partition(2), Position::START).await.unwrap_err();
+        assert!(matches!(error, ReadError::NoPartition { partition: Partition(2) }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_busy_partition_does_not_keep_others_waiting() {
+        let log = log();
+        let mut reader = log.open(Readership::Broadcast).await.unwrap();
+        for _ in 0..2 {
+            assigned(&mut *reader).await;
+        }
+        // The busy one comes first by number.
+        let [busy, other] = [0, 1].map(|partition| {
+            let mut keys = (0..).map(|n| format!("c{n}"));
+            keys.find(|key| partition_of(&key.parse().unwrap(), 2) == Partition(partition)).unwrap()
+        });
+        append(&log, &busy, BATCH_LEN_MAX).await;
+        append(&log, &busy, BATCH_LEN_MAX).await;
+        append(&log, &other, 1).await;
+        let mut served = Vec::new();
+        for _ in 0..3 {
+            let Delivery::Records { partition, .. } = reader.next().await.unwrap() else { panic!() };
+            served.push(partition.0);
+        }
+        assert_eq!(served, [0, 1, 0]);
+    }
+}

@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use schemas::{Epoch, Partition, Position};
 use tokio::sync::watch;
 
-use self::{readers::Readers, schema::Meta, writer::Writer};
+use self::{folding::Folding, readers::Readers, schema::Meta, writer::Writer};
 use super::{
     AppendError, BATCH_LEN_MAX, EventLog, EventReader, NewRecord, Place, ReadError, Readership, Record,
     check_batch,
@@ -36,6 +36,7 @@ use super::{
 };
 use crate::clock::Clock;
 
+mod folding;
 mod headers;
 mod readers;
 mod schema;
@@ -124,7 +125,7 @@ impl SqliteLog {
             |error: &dyn ToString| OpenError::Storage { path: path.to_owned(), reason: error.to_string() };
         let heads = schema::heads(&connection, meta.partitions).map_err(|error| storage(&error))?;
         let tails = Arc::new(watch::Sender::new(heads.iter().map(|head| head.tail).collect()));
-        let writer = Writer::start(connection, heads, Arc::clone(&tails), clock);
+        let writer = Writer::start(connection, Folding::of(path), heads, Arc::clone(&tails), clock);
         Ok(Self(Arc::new(Shared {
             meta,
             tails,

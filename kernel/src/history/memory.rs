@@ -11,9 +11,11 @@ use parking_lot::RwLock;
 use schemas::{ConversationId, EventBody, EventId, Partition, Position, UserId, caps};
 
 use super::{
-    Batch, Extent, Found, History, HistoryError, Listed, Message, Order, Progress, Snapshot, StoredEvent,
+    Batch, Digest, Extent, Found, History, HistoryError, Listed, Message, Order, Progress, Snapshot,
+    StoredEvent,
 };
 
+mod digest;
 mod kept;
 
 use kept::Kept;
@@ -34,6 +36,11 @@ impl MemoryHistory {
     /// An empty history.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The fingerprint of everything it holds, progress included.
+    pub fn digest(&self) -> Digest {
+        digest::digest(&self.content.read())
     }
 
     /// What `ask` says about a conversation, if anything is known of it.

@@ -1,1 +1,188 @@
-//! To be written.
+//! The mirror against the plain fold of the whole log, whatever comes in between.
+
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use schemas::event::{MemberJoined, MemberRemoved};
+
+use super::*;
+use crate::{
+    conversation::Void,
+    event_log::faulty::{Fault, Faults, FaultyLog},
+    testing::{World, created, event, posted},
+};
+
+async fn mirror(world: &World) -> Arc<Mirror> {
+    let log: SharedLog = Arc::new(world.log.clone());
+    Mirror::start(log, Arc::new(world.history.clone())).await.unwrap()
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+#[tokio::test]
+async fn a_conversation_that_begins_after_it_was_tracked_is_known_once_reached() {
+    let world = World::new(2);
+    let mirror = mirror(&world).await;
+    let tea = "tea".parse().unwrap();
+    let tracked = mirror.track(&tea).await.unwrap();
+    assert!(tracked.look(|state| state.is_none()));
+    let (partition, offset) = world.append(&created("tea")).await;
+    mirror.reach(partition, offset.position(), soon()).await.unwrap();
+    assert!(tracked.look(|state| state.is_some()));
+    assert_eq!(tracked.outcome(offset), Outcome::Valid);
+}
+
+#[tokio::test]
+async fn an_event_against_the_rules_is_judged_void_and_not_shown_to_watchers() {
+    let world = World::new(1);
+    let mirror = mirror(&world).await;
+    let (watcher, mut folded) = mpsc::channel(16);
+    mirror.watch(watcher);
+    let tracked = mirror.track(&"tea".parse().unwrap()).await.unwrap();
+    world.append(&created("tea")).await;
+    world.append(&posted("tea", "m-1", "bob")).await;
+    let (_, again) = world.append(&posted("tea", "m-1", "bob")).await;
+    world.append(&event("tea", "e-2", "ann", MemberRemoved { member: "bob".parse().unwrap() })).await;
+    let (partition, late) = world.append(&posted("tea", "m-2", "bob")).await;
+    mirror.reach(partition, late.position(), soon()).await.unwrap();
+    assert!(matches!(tracked.outcome(again), Outcome::Void(Void::Repeated(_))));
+    assert!(matches!(tracked.outcome(late), Outcome::Void(Void::Against(_))));
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let folded = folded.recv().await.unwrap();
+        seen.extend(folded.events.iter().map(|event| event.position.get()));
+    }
+    assert_eq!(seen, [1, 2, 4]);
+}
+
+#[tokio::test]
+async fn a_log_that_stalls_is_behind_at_the_deadline() {
+    let world = World::new(1);
+    let faults = Faults::default();
+    let log: SharedLog = Arc::new(FaultyLog::new(Arc::new(world.log.clone()), &faults));
+    let mirror = Mirror::start(log, Arc::new(world.history.clone())).await.unwrap();
+    faults.on(Fault::ReaderHeld);
+    let (partition, offset) = world.append(&created("tea")).await;
+    let deadline = Instant::now() + Duration::from_millis(50);
+    let behind = mirror.catch_up(partition, deadline).await;
+    assert!(matches!(behind, Err(MirrorError::Behind { .. })), "{behind:?}");
+    faults.off(Fault::ReaderHeld);
+    mirror.reach(partition, offset.position(), soon()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_load_is_an_error_and_the_next_one_works() {
+    let world = World::new(1);
+    world.append(&created("tea")).await;
+    let faults = Faults::default();
+    let log: SharedLog = Arc::new(FaultyLog::new(Arc::new(world.log.clone()), &faults));
+    let mirror = Mirror::start(log, Arc::new(world.history.clone())).await.unwrap();
+    let tea = "tea".parse().unwrap();
+    faults.next(Fault::ReadFails, 1);
+    assert!(matches!(mirror.track(&tea).await, Err(MirrorError::Log(_))));
+    let tracked = mirror.track(&tea).await.unwrap();
+    assert!(tracked.look(|state| state.is_some()));
+}
+
+/// Conversations are tracked, dropped and tracked again while records are appended and the history lags behind at random; the
+/// state and the events of late must always be those of the plain fold.
+async fn race(seed: u64) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut world = World::new(2);
+    let names: Vec<ConversationId> = ["tea", "cake", "milk"].map(|name| name.parse().unwrap()).to_vec();
+    for name in &names {
+        world.append(&created(name.as_str())).await;
+    }
+    let mirror = mirror(&world).await;
+    for step in 0..300 {
+        match rng.random_range(0..10) {
+            0..6 => {
+                let name = names.choose(&mut rng).unwrap().as_str();
+                let actor = *["ann", "bob", "cat"].choose(&mut rng).unwrap();
+                let event = match rng.random_range(0..8) {
+                    0 => event(
+                        name,
+                        &format!("e-{step}"),
+                        "ann",
+                        MemberRemoved { member: "bob".parse().unwrap() },
+                    ),
+                    1 => event(
+                        name,
+                        &format!("e-{step}"),
+                        "ann",
+                        MemberJoined { member: "bob".parse().unwrap() },
+                    ),
+                    // Some ids come twice, and the second is void.
+                    _ => posted(name, &format!("m-{}", step / 2), actor),
+                };
+                world.append(&event).await;
+                world.clock.advance(rng.random_range(0..2_000));
+            }
+            6 => world.project(Partition(rng.random_range(0..2)), rng.random_range(1..20)).await,
+            7 => tokio::task::yield_now().await,
+            8 => mirror.shared.tracked.lock().clear(),
+            _ => {
+                let name = names.choose(&mut rng).unwrap();
+                let tracked = mirror.track(name).await.unwrap();
+                let partition = mirror.partition_of(name);
+                mirror.catch_up(partition, soon()).await.unwrap();
+                let (state, valid) = world.truth(name, partition).await;
+                assert_eq!(tracked.look(|state| state.cloned()), state, "seed {seed}, step {step}");
+                let since = tracked.recent_since();
+                let recent = tracked.recent(since, 1_000).unwrap();
+                let recent: Vec<_> = recent.iter().map(|event| event.position).collect();
+                let expected: Vec<_> = valid.into_iter().filter(|position| *position > since).collect();
+                assert_eq!(recent, expected, "seed {seed}, step {step}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_comes_in_between_the_state_is_that_of_the_plain_fold() {
+    for seed in 0..40 {
+        race(seed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_tracked_in_the_middle_of_a_load_misses_nothing() {
+    let world = Arc::new(World::new(1));
+    world.append(&created("tea")).await;
+    for round in 0..50 {
+        let mirror = mirror(&world).await;
+        let writer = tokio::spawn({
+            let world = Arc::clone(&world);
+            async move {
+                for n in 0..20 {
+                    world.append(&posted("tea", &format!("m-{round}-{n}"), "ann")).await;
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        let tea = "tea".parse().unwrap();
+        let tracked = mirror.track(&tea).await.unwrap();
+        writer.await.unwrap();
+        mirror.catch_up(Partition(0), soon()).await.unwrap();
+        let (state, _) = world.truth(&tea, Partition(0)).await;
+        assert_eq!(tracked.look(|state| state.cloned()), state, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn events_of_late_are_bounded_and_say_since_when_they_are_complete() {
+    let world = World::new(1);
+    let mirror = mirror(&world).await;
+    let tracked = mirror.track(&"tea".parse().unwrap()).await.unwrap();
+    world.append(&created("tea")).await;
+    for n in 0..600 {
+        world.append(&posted("tea", &format!("m-{n}"), "ann")).await;
+    }
+    mirror.catch_up(Partition(0), soon()).await.unwrap();
+    let since = tracked.recent_since();
+    assert_eq!(since.get(), 601 - 512);
+    assert_eq!(tracked.recent(since, 1_000).unwrap().len(), 512);
+    assert!(tracked.recent(Position::new(since.get() - 1), 1_000).is_none());
+}

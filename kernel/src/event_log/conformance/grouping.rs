@@ -1,9 +1,7 @@
 //! What a group of readers promises.
 
-use schemas::Position;
-
 use super::{PARTITIONS, Seen, Subject, append, numbered, offsets, open, soon};
-use crate::event_log::{EventReader, Place, Readership};
+use crate::event_log::{Delivery, EventReader, Place, Readership};
 
 const STORE: Readership = Readership::Group("store");
 
@@ -26,7 +24,7 @@ pub async fn a_group_starts_at_0_and_goes_on_where_it_committed<S: Subject>() {
     // Checked as they come: reading moves them on.
     while seen.count() < 30 {
         let delivery = soon(reader.next()).await.unwrap();
-        if let crate::event_log::Delivery::Assigned { partition, from } = &delivery
+        if let Delivery::Assigned { partition, from } = &delivery
             && let Some(committed) = committed.get(partition)
         {
             assert_eq!(from, committed, "partition {partition}");
@@ -91,31 +89,40 @@ pub async fn a_backlog_comes_in_bounded_deliveries_with_nothing_left_out<S: Subj
 pub async fn readers_of_a_group_share_its_partitions<S: Subject>() {
     let subject = S::fresh().await;
     let log = subject.log();
-    let (mut first, mut second) = (open(&log, STORE).await, Seen::default());
-    let mut first_seen = Seen::default();
+    let (mut first, mut first_seen) = (open(&log, STORE).await, Seen::default());
     first_seen.assigned_all(&mut *first).await;
 
-    let mut other = open(&log, STORE).await;
-    let shared = |first: &Seen, second: &Seen| {
-        let counts = (first.assigned.len(), second.assigned.len());
-        counts.0 > 0 && counts.1 > 0 && counts.0 + counts.1 == PARTITIONS as usize
+    // The first one waits for records while the second one comes.
+    let mut second_seen = Seen::default();
+    let give = async {
+        while first_seen.assigned.len() == PARTITIONS as usize {
+            first_seen.take(soon(first.next()).await.unwrap());
+        }
     };
-    while !shared(&first_seen, &second) {
-        read_either(&mut *first, &mut first_seen, &mut *other, &mut second).await;
+    let take = async {
+        let mut second = open(&log, STORE).await;
+        while second_seen.assigned.is_empty() {
+            second_seen.take(soon(second.next()).await.unwrap());
+        }
+        second
+    };
+    let ((), mut second) = tokio::join!(biased; give, take);
+    while first_seen.assigned.len() + second_seen.assigned.len() < PARTITIONS as usize {
+        read_either(&mut *first, &mut first_seen, &mut *second, &mut second_seen).await;
     }
     let mut places = append(&log, numbered(40)).await;
-    while first_seen.count() + second.count() < 40 {
-        read_either(&mut *first, &mut first_seen, &mut *other, &mut second).await;
+    while first_seen.count() + second_seen.count() < 40 {
+        read_either(&mut *first, &mut first_seen, &mut *second, &mut second_seen).await;
     }
-    assert!(first_seen.offsets().is_disjoint(&second.offsets()), "no partition is read by both");
-    commit_all(&mut *other, &second).await;
+    assert!(first_seen.offsets().is_disjoint(&second_seen.offsets()), "no partition is read by both");
+    commit_all(&mut *second, &second_seen).await;
 
-    drop(first);
+    // The second one waits while the first one goes.
+    tokio::join!(biased; second_seen.assigned_all(&mut *second), async { drop(first) });
     places.extend(append(&log, numbered(40)).await);
-    second.assigned_all(&mut *other).await;
     // The first committed nothing, so the second gets all of it again.
-    second.read_until(&mut *other, 80).await;
-    assert_eq!(second.offsets(), offsets(&places));
+    second_seen.read_until(&mut *second, 80).await;
+    assert_eq!(second_seen.offsets(), offsets(&places));
 }
 
 async fn read_either(
@@ -133,10 +140,11 @@ async fn read_either(
     soon(next).await;
 }
 
-/// Says that everything seen is done.
+/// Says that everything seen is done, one record after the other.
 async fn commit_all(reader: &mut dyn EventReader, seen: &Seen) {
     for (partition, records) in &seen.records {
-        let position = records.last().map_or(Position::START, |last| last.offset.position());
-        soon(reader.commit(*partition, position)).await.unwrap();
+        for record in records {
+            soon(reader.commit(*partition, record.offset.position())).await.unwrap();
+        }
     }
 }

@@ -17,8 +17,6 @@ pub(super) const FORMAT: u32 = 1;
 const APPLICATION_ID: i32 = 0x5469_4c67;
 /// How long to wait for somebody who has the file locked: an operator's shell, a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// Above this the write-ahead log is cut back when it is used up, in bytes.
-const WAL_LEN_KEPT: u32 = 64 * 1_024 * 1_024;
 
 const TABLES: &str = "
     CREATE TABLE meta (
@@ -191,7 +189,6 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "journal_size_limit", WAL_LEN_KEPT)?;
     let (mode, synchronous) =
         (pragma::<String>(connection, "journal_mode")?, pragma::<u32>(connection, "synchronous")?);
     // SQLite keeps silent when it cannot: on a file system without shared memory, for one.

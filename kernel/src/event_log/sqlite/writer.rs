@@ -16,7 +16,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use schemas::{Partition, Position, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::schema::{self, Head};
+use super::{
+    folding::Folding,
+    schema::{self, Head},
+};
 use crate::{
     clock::Clock,
     event_log::{AppendError, NewRecord, Place, ReadError, partition_of},
@@ -56,13 +59,14 @@ impl Writer {
     /// Starts the thread on a connection that may write, and where the partitions end in it.
     pub(super) fn start(
         connection: Connection,
+        folding: Folding,
         heads: Vec<Head>,
         tails: Arc<watch::Sender<Vec<Position>>>,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_LEN);
         let partitions = u32::try_from(heads.len()).unwrap_or(u32::MAX);
-        let work = Work { connection, heads: Some(heads), partitions, tails, clock };
+        let work = Work { connection, folding, heads: Some(heads), partitions, tails, clock };
         let thread = Builder::new().name("log-writer".to_owned()).spawn(move || work.run(jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -116,6 +120,7 @@ const GONE: &str = "the log's writer has ended";
 /// What the thread works with.
 struct Work {
     connection: Connection,
+    folding: Folding,
     /// `None` after a failure, until they are read again.
     heads: Option<Vec<Head>>,
     partitions: u32,
@@ -146,6 +151,8 @@ impl Work {
                 Ok(committed) => self.succeed(group, committed),
                 Err(failure) => group.into_iter().for_each(|job| job.fail(&failure)),
             }
+            // After the answers: nobody waits for it but the next group.
+            self.folding.fold_if_long(&self.connection);
         }
     }
 

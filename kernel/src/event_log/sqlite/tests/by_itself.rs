@@ -199,3 +199,14 @@ async fn more_reads_than_connections_all_get_their_turn() {
     let reads = join_all((0..50).map(|_| values(&log))).await;
     assert!(reads.iter().all(|read| read.len() == 1));
 }
+
+#[tokio::test]
+async fn a_commit_never_takes_work_back() {
+    let site = Site::new();
+    let log = site.open();
+    let mut reader = log.open(Readership::Group("store")).await.unwrap();
+    for position in [1, 3, 2] {
+        reader.commit(Partition(0), Position::new(position)).await.unwrap();
+    }
+    assert_eq!(log.0.checkpoint("store", Partition(0)).await.unwrap(), Position::new(3));
+}

@@ -1,0 +1,99 @@
+//! The suite for the adapters that live here, and a property over both.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use proptest::prelude::*;
+
+use super::{
+    History, SharedHistory,
+    conformance::{
+        Fixture,
+        random::{Answers, cut, model, scene},
+    },
+    memory::MemoryHistory,
+    sqlite::SqliteHistory,
+};
+
+#[derive(Default)]
+struct InMemory(MemoryHistory);
+
+#[async_trait]
+impl Fixture for InMemory {
+    async fn open(&self) -> SharedHistory {
+        Arc::new(self.0.clone())
+    }
+
+    async fn digest(&self) -> Option<String> {
+        Some(self.0.digest().to_string())
+    }
+}
+
+struct InFile(tempfile::TempDir);
+
+impl InFile {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn history(&self) -> SqliteHistory {
+        SqliteHistory::open(self.0.path().join("history.sqlite")).unwrap()
+    }
+}
+
+#[async_trait]
+impl Fixture for InFile {
+    async fn open(&self) -> SharedHistory {
+        Arc::new(self.history())
+    }
+
+    async fn digest(&self) -> Option<String> {
+        Some(self.history().digest().await.unwrap().to_string())
+    }
+}
+
+mod memory {
+    use super::*;
+    crate::history_conformance!(InMemory::default());
+}
+
+mod sqlite {
+    use super::*;
+    crate::history_conformance!(InFile::new());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Twice the memory, once the file; each is given the log in another way.
+    #[test]
+    fn every_adapter_and_every_order_gives_the_same_rows(
+        acts in proptest::collection::vec(any::<[u8; 4]>(), 1..120),
+        cuts in proptest::collection::vec(any::<[u8; 4]>(), 1..12),
+        other_cuts in proptest::collection::vec(any::<[u8; 4]>(), 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let scribe = scene(&acts);
+            let (expected, model) = model(&scribe).await;
+            for conversation in ["tea", "inn"] {
+                let folded = scribe.state(&conversation.parse().unwrap()).cloned();
+                let kept = model.snapshot(scribe.partition, &conversation.parse().unwrap()).await.unwrap();
+                assert_eq!(kept.state, folded);
+            }
+            let (memory, fixture) = (MemoryHistory::new(), InFile::new());
+            let file = fixture.history();
+            for batch in cut(&scribe, &cuts) {
+                memory.apply(batch).await.unwrap();
+            }
+            for batch in cut(&scribe, &other_cuts) {
+                file.apply(batch).await.unwrap();
+            }
+            assert_eq!(memory.digest(), model.digest());
+            assert_eq!(file.digest().await.unwrap(), model.digest());
+            let (memory, file): (SharedHistory, SharedHistory) = (Arc::new(memory), Arc::new(file));
+            assert_eq!(Answers::of(&memory, &scribe).await, expected);
+            assert_eq!(Answers::of(&file, &scribe).await, expected);
+        });
+    }
+}
