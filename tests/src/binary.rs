@@ -20,7 +20,15 @@ fn build() -> anyhow::Result<PathBuf> {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--package", "server", "--bin", "tidings", "--message-format", "json-render-diagnostics"]);
+    command.args([
+        "build",
+        "--package",
+        "server",
+        "--bin",
+        "tidings",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
@@ -31,9 +39,9 @@ fn build() -> anyhow::Result<PathBuf> {
         .context("cargo cannot be run")?;
     ensure!(built.status.success(), "the binary cannot be built: cargo ended with {}", built.status);
     let messages = String::from_utf8(built.stdout)?;
-    let executables = messages.lines().filter_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message.get("executable")?.as_str().map(PathBuf::from)
     });
-    executables.last().context("cargo did not say where the binary is")
+    executables.next_back().context("cargo did not say where the binary is")
 }

@@ -100,19 +100,27 @@ impl Observer {
         Self { seen, task: tokio::spawn(client.run()) }
     }
 
+    /// What it knows now.
+    pub fn seen(&self) -> Seen {
+        self.seen.borrow().clone()
+    }
+
     /// Waits until `enough` holds for what was seen.
     ///
     /// # Errors
     /// It does not hold in time, or the observer had to give up.
-    pub async fn until(&mut self, what: &str, mut enough: impl FnMut(&Seen) -> bool) -> anyhow::Result<Seen> {
-        let wait = self.seen.wait_for(|seen| seen.trouble.is_some() || enough(seen));
-        let seen = match timeout(SOON, wait).await {
-            Ok(seen) => seen.context("the observer ended")?.clone(),
-            Err(_) => {
-                let seen = self.seen.borrow();
-                bail!("waited in vain for {what}; seen {} events, last {:?}", seen.events.len(), seen.events.last());
-            }
+    pub async fn until(&self, what: &str, mut enough: impl FnMut(&Seen) -> bool) -> anyhow::Result<Seen> {
+        let mut watched = self.seen.clone();
+        let wait = watched.wait_for(|seen| seen.trouble.is_some() || enough(seen));
+        let Ok(seen) = timeout(SOON, wait).await else {
+            let seen = self.seen.borrow();
+            bail!(
+                "waited in vain for {what}; seen {} events, last {:?}",
+                seen.events.len(),
+                seen.events.last()
+            );
         };
+        let seen = seen.context("the observer ended")?.clone();
         match &seen.trouble {
             Some(trouble) => bail!("the observer gave up: {trouble}"),
             None => Ok(seen),
@@ -123,7 +131,7 @@ impl Observer {
     ///
     /// # Errors
     /// As [`Self::until`].
-    pub async fn subscribed(&mut self, times: usize) -> anyhow::Result<Seen> {
+    pub async fn subscribed(&self, times: usize) -> anyhow::Result<Seen> {
         self.until("the subscription", |seen| seen.subscribed >= times).await
     }
 
@@ -131,7 +139,7 @@ impl Observer {
     ///
     /// # Errors
     /// As [`Self::until`].
-    pub async fn reached(&mut self, offset: u64) -> anyhow::Result<Seen> {
+    pub async fn reached(&self, offset: u64) -> anyhow::Result<Seen> {
         let reached = |seen: &Seen| seen.events.last().is_some_and(|event| event.offset >= offset);
         self.until(&format!("the event at {offset}"), reached).await
     }
@@ -162,8 +170,8 @@ impl Client {
         let url = format!("ws://{}/connection/websocket", self.address);
         let Ok((mut socket, _)) = client_async(url, socket).await else { return Ok(()) };
         let connect = json!({"id": 1, "connect": {"token": self.token}});
-        let mut subscribe = json!({"channel": self.conversation, "recover": true, "epoch": self.epoch});
-        subscribe["offset"] = self.offset.into();
+        let Self { conversation, offset, epoch, .. } = &*self;
+        let subscribe = json!({"channel": conversation, "recover": true, "offset": offset, "epoch": epoch});
         let subscribe = json!({"id": 2, "subscribe": subscribe});
         if socket.send(Message::text(format!("{connect}\n{subscribe}"))).await.is_err() {
             return Ok(());

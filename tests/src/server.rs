@@ -5,13 +5,15 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
-use kernel::clock::{Clock, SystemClock};
-use rand::Rng;
-use server::data_dir::DataDir;
+use kernel::{
+    clock::{Clock, SystemClock},
+    identity::TokenKey,
+};
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
@@ -26,7 +28,8 @@ use crate::{
 
 /// Ports are taken from here: below those that the system hands to clients, or a client that dials while the server is
 /// away might be given the server's own port, and reach itself.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
+const PORT_MIN: u16 = 20_000;
+const PORTS_LEN: u32 = 12_000;
 const PORT_TRIES_MAX: usize = 100;
 /// How much of the server's log a failure shows, in bytes.
 const LOG_TAIL_LEN: usize = 4_000;
@@ -128,7 +131,8 @@ impl Server {
     /// # Errors
     /// The command fails.
     pub async fn token(&self, user: &str) -> anyhow::Result<String> {
-        let output = Command::new(binary::path()?).args(["token", user, "--data"]).arg(self.data()).output().await?;
+        let output =
+            Command::new(binary::path()?).args(["token", user, "--data"]).arg(self.data()).output().await?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "`tidings token` ended with {}: {stderr}", output.status);
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
@@ -139,7 +143,7 @@ impl Server {
     /// # Errors
     /// The key of the folder cannot be read.
     pub fn expired_token(&self, user: &str) -> anyhow::Result<String> {
-        let key = DataDir::open(&self.data())?.token_key()?;
+        let key = TokenKey::new(&fs::read(self.data().join("token.key"))?);
         Ok(key.mint(&user.parse()?, false, SystemClock.now(), Some(-60))?)
     }
 
@@ -171,11 +175,13 @@ impl Server {
     }
 }
 
-/// Where nobody listens now.
+/// Where nobody listens now. No port is given out twice in one process.
 fn free_address() -> anyhow::Result<SocketAddr> {
-    let mut rng = rand::rng();
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     for _ in 0..PORT_TRIES_MAX {
-        let address = SocketAddr::from(([127, 0, 0, 1], rng.random_range(PORTS)));
+        let turn = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORT_MIN + u16::try_from(turn % PORTS_LEN)?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         if TcpListener::bind(address).is_ok() {
             return Ok(address);
         }

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 /// How long one script may take between two lines, and to end.
-const SCRIPT_WAIT: Duration = Duration::from_secs(120);
+const SCRIPT_WAIT: Duration = Duration::from_mins(2);
 
 /// An interpreter and a folder that holds scripts beside what they import.
 #[derive(Debug, Clone)]
@@ -77,7 +77,10 @@ pub async fn node(test: &str, folder: &'static str) -> anyhow::Result<Option<Kit
     let installed = spawn_blocking(move || {
         install(folder, "package-lock.json", |to| {
             let mut command = Command::new(&npm);
-            command.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]).arg(to).current_dir(to);
+            command
+                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"])
+                .arg(to)
+                .current_dir(to);
             Ok(vec![command])
         })
     });
@@ -141,7 +144,12 @@ fn install(
     for mut command in commands(&to)? {
         let output = command.stdin(Stdio::null()).output()?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{} ended with {}: {said}", name(command.get_program()), output.status);
+        ensure!(
+            output.status.success(),
+            "{} ended with {}: {said}",
+            name(command.get_program()),
+            output.status
+        );
     }
     fs::write(stamp, wanted)?;
     Ok(to)

@@ -14,7 +14,10 @@ const POLL: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// It did not happen, or `look` failed.
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+pub async fn until<T>(
+    what: &str,
+    mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     let deadline = Instant::now() + SOON;
     loop {
         if let Some(found) = look().await? {
