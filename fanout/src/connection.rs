@@ -28,6 +28,7 @@ use tokio_tungstenite::{
 
 use crate::{
     handle,
+    outbox::Limits,
     protocol::{Command, Disconnect, commands, reply},
     session::Session,
     shard::Shard,
@@ -105,7 +106,7 @@ pub(crate) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream, ahead: By
         }
     };
     let born = shard.around.clock.now();
-    let session = Session::new(random::name(20), Box::new(Rc::clone(&socket)), born);
+    let session = Session::new(random::name(20), Box::new(Rc::clone(&socket)), Limits::default(), born);
     shard.admit(&session);
     let reader = Reader { socket: Rc::clone(&socket), ahead, session: Rc::clone(&session) };
     let config = WebSocketConfig::default()

@@ -19,6 +19,8 @@ mod protocol;
 mod rpc;
 mod session;
 mod shard;
+#[cfg(test)]
+mod sim;
 mod subscription;
 pub mod switchover;
 mod upgrade;

@@ -11,10 +11,21 @@ use std::{
 
 use bytes::{Buf, Bytes};
 
-/// Most bytes that may wait before live delivery to a session stops and it catches up at its own pace.
-pub(crate) const OUTBOX_BYTES_MAX: usize = 512 * 1_024;
-/// A session that catches up is given its next page when no more than this waits.
-pub(crate) const OUTBOX_BYTES_LOW: usize = 64 * 1_024;
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Most bytes that may wait before live delivery to a session stops and it catches up at its own pace.
+    pub(crate) bytes_max: usize,
+    /// A session that catches up is given its next page when no more bytes than this wait.
+    pub(crate) bytes_low: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes_max: 512 * 1_024, bytes_low: 64 * 1_024 }
+    }
+}
+
 /// Most frames in one write.
 const SLICES_MAX: usize = 64;
 
@@ -34,23 +45,24 @@ impl<W: Wire + ?Sized> Wire for Box<W> {
 #[derive(Debug)]
 pub(crate) struct Outbox<W> {
     wire: W,
+    limits: Limits,
     waiting: VecDeque<Bytes>,
     bytes: usize,
 }
 
 impl<W: Wire> Outbox<W> {
-    pub(crate) fn new(wire: W) -> Self {
-        Self { wire, waiting: VecDeque::new(), bytes: 0 }
+    pub(crate) fn new(wire: W, limits: Limits) -> Self {
+        Self { wire, limits, waiting: VecDeque::new(), bytes: 0 }
     }
 
-    /// Bytes that wait.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes
+    /// Whether so little waits that another page may come.
+    pub(crate) fn is_low(&self) -> bool {
+        self.bytes <= self.limits.bytes_low
     }
 
     /// Whether `len` more bytes may wait. An empty outbox takes any one frame.
     pub(crate) fn has_room_for(&self, len: usize) -> bool {
-        self.bytes == 0 || self.bytes + len <= OUTBOX_BYTES_MAX
+        self.bytes == 0 || self.bytes + len <= self.limits.bytes_max
     }
 
     /// Adds a frame behind what waits; [`Outbox::flush`] writes it. Says whether nothing waited before.
@@ -135,14 +147,14 @@ mod tests {
     #[test]
     fn what_the_socket_does_not_take_goes_out_later_in_order_and_together() {
         let pipe = Pipe::default();
-        let mut outbox = Outbox::new(&pipe);
+        let mut outbox = Outbox::new(&pipe, Limits::default());
         pipe.room.set(3);
         assert!(outbox.push(Bytes::from_static(b"first")));
         assert!(!outbox.flush().unwrap());
         for frame in [&b"second"[..], b"third"] {
             assert!(!outbox.push(Bytes::from_static(frame)));
         }
-        assert_eq!(outbox.len(), 13);
+        assert_eq!(outbox.bytes, 13);
         pipe.room.set(100);
         assert!(outbox.flush().unwrap());
         assert_eq!(pipe.got.borrow().as_slice(), b"firstsecondthird");
@@ -152,9 +164,10 @@ mod tests {
     #[test]
     fn the_limit_holds_at_it_and_one_past() {
         let pipe = Pipe::default();
-        let mut outbox = Outbox::new(&pipe);
-        assert!(outbox.has_room_for(10 * OUTBOX_BYTES_MAX), "one frame always goes");
-        outbox.push(Bytes::from(vec![0; OUTBOX_BYTES_MAX - 1]));
+        let mut outbox = Outbox::new(&pipe, Limits::default());
+        let max = Limits::default().bytes_max;
+        assert!(outbox.has_room_for(10 * max), "one frame always goes");
+        outbox.push(Bytes::from(vec![0; max - 1]));
         assert!(outbox.has_room_for(1));
         assert!(!outbox.has_room_for(2));
     }
@@ -162,7 +175,7 @@ mod tests {
     #[test]
     fn every_byte_is_written_once_however_little_the_socket_takes() {
         let pipe = Pipe::default();
-        let mut outbox = Outbox::new(&pipe);
+        let mut outbox = Outbox::new(&pipe, Limits::default());
         let expected: Vec<u8> = (0..200u8).collect();
         for chunk in expected.chunks(7) {
             outbox.push(Bytes::copy_from_slice(chunk));

@@ -13,7 +13,7 @@ use schemas::{ConversationId, Timestamp};
 use tokio::{net::TcpStream, sync::Notify};
 
 use crate::{
-    outbox::{OUTBOX_BYTES_LOW, Outbox, Wire},
+    outbox::{Limits, Outbox, Wire},
     protocol::{Disconnect, reply::ClientInfo},
     subscription::Subscription,
 };
@@ -53,12 +53,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(client: String, wire: Box<dyn Wire>, born: Timestamp) -> Rc<Self> {
+    pub(crate) fn new(client: String, wire: Box<dyn Wire>, limits: Limits, born: Timestamp) -> Rc<Self> {
         Rc::new(Self {
             client,
             standing: RefCell::new(Standing::New),
             subscriptions: RefCell::default(),
-            outbox: RefCell::new(Outbox::new(wire)),
+            outbox: RefCell::new(Outbox::new(wire, limits)),
             blocked: Cell::new(false),
             became_blocked: Notify::new(),
             drained: Notify::new(),
@@ -127,7 +127,7 @@ impl Session {
     /// The socket may take more now.
     pub(crate) fn unblocked(&self) {
         self.write();
-        if self.outbox.borrow().len() <= OUTBOX_BYTES_LOW {
+        if self.outbox.borrow().is_low() {
             self.drained.notify_waiters();
         }
     }
@@ -163,7 +163,7 @@ impl Session {
     pub(crate) async fn room_for_a_page(&self) {
         loop {
             let drained = self.drained.notified();
-            if self.over.get().is_some() || self.outbox.borrow().len() <= OUTBOX_BYTES_LOW {
+            if self.over.get().is_some() || self.outbox.borrow().is_low() {
                 return;
             }
             drained.await;

@@ -2,9 +2,11 @@
 //!
 //! The history is a projection. Its only writer is the projector, which folds the topic and hands over
 //! [`Change`]s, each with the offset of the event that caused it. Contract of every adapter, checked by
-//! one suite ([`conformance`]):
+//! one suite (`conformance`, with the feature `test-util`):
 //! - a change carries its offset as its write stamp, per field: an older change never replaces a newer one. So a
 //!   batch may be applied twice, late, or overlapping with another, and the outcome is the same;
+//! - an id belongs to the first valid event that used it, and so does the message with that id;
+//! - all partitions come from one log: a batch with another epoch than any progress has is refused whole;
 //! - a batch is visible as a whole or not at all to [`History::snapshot`], and [`History::progress`]
 //!   moves only when its rows are durable;
 //! - reads are bounded, and see at least everything below the progress they were told before.

@@ -15,7 +15,7 @@ use tokio::{
     sync::{Semaphore, watch},
     time::sleep,
 };
-use warp::{Filter, filters::BoxedFilter, reply::Response};
+use warp::{filters::BoxedFilter, reply::Response};
 
 /// Most HTTP connections at a time; WebSockets do not count once their handshake is done.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -35,7 +35,7 @@ pub(crate) async fn serve(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
         };
         match accepted {
             Ok((socket, _)) => {
@@ -65,7 +65,7 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let service = TowerToHyperService::new(warp::service(routes.map(|response| response)));
+    let service = TowerToHyperService::new(warp::service(routes));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)
@@ -75,10 +75,15 @@ async fn connection(
     tokio::pin!(connection);
     let done = tokio::select! {
         done = &mut connection => done,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     done.map_err(io::Error::other)
+}
+
+/// Resolves when it is time to stop, also when nobody is left who could say so.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -114,6 +114,8 @@ pub(super) fn check(
         }
         EventBody::MemberJoined(joined) => asking.join(&joined.member),
         EventBody::MemberLeft(_) => {
+            // Parting words are words: who may not be here may not leave any.
+            asking.reading()?;
             let others = state.members().any(|(member, _)| member != actor);
             asking.owner_remains_without(actor, others)
         }
@@ -208,6 +210,7 @@ impl Asking<'_> {
     }
 }
 
+/// A message that was withdrawn stays as it is.
 fn not_redacted(target: Option<&MessageFacts>) -> Verdict {
     ensure(!target.is_some_and(|facts| facts.redacted), Refusal::Redacted)
 }

@@ -14,12 +14,22 @@ use super::{Fact, MessageFacts};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repeats {
     seen: HashMap<EventId, Seen>,
-    /// Messages that were posted or withdrawn of late, and when (in the log's time).
-    messages: HashMap<EventId, (MessageFacts, Timestamp)>,
-    /// What to forget next, and when it came (in the log's time).
-    order: VecDeque<(EventId, Timestamp)>,
+    /// Messages that were posted or withdrawn of late, and by the event at which offset.
+    messages: HashMap<EventId, (MessageFacts, Offset)>,
+    /// What to forget next.
+    order: VecDeque<Note>,
     /// The log's time: the latest of any record folded.
     now: Timestamp,
+}
+
+/// What an event noted about an id: its own, or that of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Note {
+    id: EventId,
+    /// Where the event stands.
+    offset: Offset,
+    /// When it came, in the log's time.
+    at: Timestamp,
 }
 
 /// One valid event of late.
@@ -31,8 +41,6 @@ pub struct Seen {
     pub actor: UserId,
     /// Its type.
     pub type_name: &'static str,
-    /// When it came, in the log's time.
-    at: Timestamp,
 }
 
 impl Repeats {
@@ -50,40 +58,52 @@ impl Repeats {
         self.messages.get(message_id).map(|(facts, _)| facts)
     }
 
+    /// How far back the window reaches: every valid event that was recorded at or after this is in it.
+    pub fn since(&self) -> Timestamp {
+        match self.order.front() {
+            // Notes had to go before their time; one of the moment of the oldest may be among them.
+            Some(oldest) if self.order.len() >= Self::LEN_MAX => {
+                Timestamp::from_millis(oldest.at.as_millis() + 1)
+            }
+            _ => Timestamp::from_millis(self.now.as_millis() - caps::REPEAT_WINDOW_MS),
+        }
+    }
+
     /// Takes note of a valid event and forgets what the window has left behind.
     pub fn note(&mut self, fact: Fact<'_>) {
         let event = fact.event;
         self.now = self.now.max(fact.recorded_at);
-        let (event_id, actor, at) = (event.event_id.clone(), event.actor.clone(), self.now);
+        let (offset, at) = (fact.offset, self.now);
+        let (event_id, actor) = (event.event_id.clone(), event.actor.clone());
         match &event.body {
             EventBody::MessagePosted(_) => {
                 let facts = MessageFacts { author: Some(actor.clone()), redacted: false };
-                self.messages.insert(event_id.clone(), (facts, at));
+                self.messages.insert(event_id.clone(), (facts, offset));
             }
             EventBody::MessageRedacted(redacted) => {
                 // Whose it was makes no difference any more: nothing may be done to it.
                 let facts = MessageFacts { author: None, redacted: true };
-                self.messages.insert(redacted.message_id.clone(), (facts, at));
-                self.order.push_back((redacted.message_id.clone(), at));
+                self.messages.insert(redacted.message_id.clone(), (facts, offset));
+                self.order.push_back(Note { id: redacted.message_id.clone(), offset, at });
             }
             _ => {}
         }
-        let seen = Seen { offset: fact.offset, actor, type_name: event.body.type_name(), at };
+        let seen = Seen { offset, actor, type_name: event.body.type_name() };
         self.seen.insert(event_id.clone(), seen);
-        self.order.push_back((event_id, at));
+        self.order.push_back(Note { id: event_id, offset, at });
         self.forget();
     }
 
     fn forget(&mut self) {
         let since = self.now.as_millis() - caps::REPEAT_WINDOW_MS;
-        while let Some((id, at)) = self.order.front()
+        while let Some(Note { id, offset, at }) = self.order.front()
             && (at.as_millis() < since || self.order.len() > Self::LEN_MAX)
         {
             // A message that was withdrawn since it was posted has a younger note, which stays.
-            if self.seen.get(id).is_some_and(|seen| seen.at <= *at) {
+            if self.seen.get(id).is_some_and(|seen| seen.offset <= *offset) {
                 self.seen.remove(id);
             }
-            if self.messages.get(id).is_some_and(|(_, noted)| noted <= at) {
+            if self.messages.get(id).is_some_and(|(_, noted)| noted <= offset) {
                 self.messages.remove(id);
             }
             self.order.pop_front();

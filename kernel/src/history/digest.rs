@@ -1,7 +1,7 @@
 //! A fingerprint of a whole history, by which two can be proved equal: the rebuilt one and the one before.
 //!
 //! It is taken over every column of every row, stamps included, in the order of the keys. The columns are those of the
-//! adapter in SQLite; another adapter that wants to be compared writes its rows in the same form.
+//! adapter in `SQLite`; another adapter that wants to be compared writes its rows in the same form.
 
 use std::fmt;
 
@@ -90,7 +90,9 @@ mod tests {
 
     fn of(rows: &[&[Cell<'_>]]) -> TableDigest {
         let mut digest = TableDigest::new("table");
-        rows.iter().for_each(|row| digest.row(row.iter().copied()));
+        for row in rows {
+            digest.row(row.iter().copied());
+        }
         digest
     }
 

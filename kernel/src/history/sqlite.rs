@@ -1,4 +1,4 @@
-//! The history in one SQLite file, for a node that needs no other server.
+//! The history in one `SQLite` file, for a node that needs no other server.
 //!
 //! ```text
 //!   apply --> the one writer connection --> WAL, one fsync a batch
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariant: a batch is one transaction, rows and progress together, and `apply` resolves when it is on disk. All
-//! work is done on tokio's blocking threads, at most one writing and [`READERS`] reading; whoever comes later
+//! work is done on tokio's blocking threads, at most one writing and four reading (`READERS`); whoever comes later
 //! waits in line, not on a thread. The tables are described in `sqlite/schema.rs`.
 //!
 //! What was begun ends even if its caller goes away: a batch whose `apply` is dropped may still be applied.
@@ -96,7 +96,7 @@ impl fmt::Debug for SqliteHistory {
 impl SqliteHistory {
     /// Opens the history in the file at `path`, and makes it if there is none. Blocks for a few file operations.
     ///
-    /// Beside the file SQLite keeps two more, `-wal` and `-shm`; they belong together and are deleted together.
+    /// Beside the file `SQLite` keeps two more, `-wal` and `-shm`; they belong together and are deleted together.
     ///
     /// # Errors
     /// See [`OpenError`].

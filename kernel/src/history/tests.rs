@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
+use schemas::{Visibility, caps::REPEAT_WINDOW_MS};
 
 use super::{
-    History, SharedHistory,
+    Extent, History, SharedHistory,
     conformance::{
-        Fixture,
+        Fixture, Scribe, body,
         random::{Answers, cut, model, scene},
     },
     memory::MemoryHistory,
@@ -60,6 +61,30 @@ mod memory {
 mod sqlite {
     use super::*;
     crate::history_conformance!(InFile::new());
+}
+
+/// The law forgets ids after a while, and ingest, which looks further back, may have been somebody else's.
+#[tokio::test]
+async fn the_first_post_with_an_id_is_the_message_in_whatever_order() {
+    let mut scribe = Scribe::default();
+    scribe.does("ann", "c", body::created(Visibility::Open, &[]));
+    let first = scribe.does("ann", "m", body::posted("first"));
+    scribe.advance(REPEAT_WINDOW_MS + 1);
+    scribe.does("ann", "t", body::retitled("Tea"));
+    scribe.does("bob", "m", body::posted("second"));
+    let (memory, fixture) = (MemoryHistory::new(), InFile::new());
+    let file = fixture.history();
+    let batches = [scribe.batch(3, 4), scribe.batch(0, 3), scribe.whole()];
+    for batch in batches {
+        memory.apply(batch.clone()).await.unwrap();
+        file.apply(batch).await.unwrap();
+    }
+    assert_eq!(file.digest().await.unwrap(), memory.digest());
+    for history in [Arc::new(memory) as SharedHistory, Arc::new(file)] {
+        let messages = history.messages(&"tea".parse().unwrap(), Extent::ALL).await.unwrap();
+        assert_eq!(messages.len(), 1);
+        assert_eq!((messages[0].offset, messages[0].author.as_str()), (first.position(), "ann"));
+    }
 }
 
 proptest! {

@@ -32,6 +32,9 @@ const GROUP_RECORDS_MAX: usize = 4_096;
 /// See [`GROUP_RECORDS_MAX`]; in bytes of values.
 const GROUP_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
+/// Why nobody answers.
+const GONE: &str = "the log's writer has ended";
+
 type Answer<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// Hands work to the thread. Dropping it waits until all that was handed over is done.
@@ -115,8 +118,6 @@ impl Drop for Writer {
     }
 }
 
-const GONE: &str = "the log's writer has ended";
-
 /// What the thread works with.
 struct Work {
     connection: Connection,
@@ -158,7 +159,6 @@ impl Work {
 
     /// Writes a group and commits it.
     fn commit(&mut self, group: &[Job]) -> Result<Committed, Failure> {
-        let now = self.clock.now();
         // Taken out: only a commit that succeeds puts them back.
         let mut heads = match self.heads.take() {
             Some(heads) => heads,
@@ -166,6 +166,8 @@ impl Work {
         };
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = begun.map_err(Failure::Before)?;
+        // Not before: beginning may have had to wait.
+        let now = self.clock.now();
         let places = group.iter().map(|job| job.write(&transaction, &mut heads, now));
         let places = places.collect::<Result<_, _>>().map_err(Failure::Before)?;
         transaction.commit().map_err(Failure::Within)?;

@@ -180,9 +180,8 @@ pub async fn shuffled_and_overlapping_batches_answer_as_the_model_does(fixture: 
 /// The next four random numbers.
 fn splitmix(seed: &mut u64) -> Act {
     *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *seed;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let [a, b, c, d, ..] = (z ^ (z >> 31)).to_le_bytes();
-    [a, b, c, d]
+    let mut mixed = *seed;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    u32::try_from(mixed >> 32).unwrap().to_le_bytes()
 }

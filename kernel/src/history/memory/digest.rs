@@ -1,4 +1,4 @@
-//! The content as the rows that the adapter in SQLite has, for the fingerprint.
+//! The content as the rows that the adapter in `SQLite` has, for the fingerprint.
 
 use schemas::{ConversationId, EventId, Offset};
 

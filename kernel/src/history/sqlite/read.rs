@@ -235,7 +235,7 @@ fn bounds(extent: Extent) -> (i64, i64, i64) {
     (i64::from(extent.after), i64::from(extent.up_to), length(extent.limit()))
 }
 
-/// A bound as SQLite counts; each fits by far.
+/// A bound as `SQLite` counts; each fits by far.
 fn length(len: usize) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)
 }

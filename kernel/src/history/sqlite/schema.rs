@@ -1,4 +1,4 @@
-//! The tables of the history in SQLite, in one place.
+//! The tables of the history in `SQLite`, in one place.
 //!
 //! A *stamp* is the offset of the event that wrote the columns before it; they give way only to a later one. A column
 //! group whose stamp is NULL was not written yet. So the rows are a function of the set of changes applied, whatever

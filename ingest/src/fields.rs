@@ -1,0 +1,213 @@
+//! One JSON object, read strictly: known fields only, each at most once, nothing behind it.
+//!
+//! Refusals say what is wrong and where, in our words: what was sent is never echoed, for it may be a message.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor},
+};
+use serde_json::{error::Category, value::RawValue};
+
+/// Why an object was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FieldError {
+    /// Its form: not JSON, or not with these fields and types.
+    BadJson(String),
+    /// Its content: a value breaks its rule.
+    Invalid(String),
+}
+
+impl FieldError {
+    /// The stable name of the refusal.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::BadJson(_) => "bad_json",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+
+    /// What is wrong.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::BadJson(message) | Self::Invalid(message) => message,
+        }
+    }
+}
+
+type Read<T> = Result<T, FieldError>;
+
+/// The fields of one object.
+#[derive(Debug)]
+pub(crate) struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    /// The object in `bytes`, whose fields are all among `known`.
+    pub(crate) fn read(bytes: &'a [u8], known: &[&str]) -> Read<Self> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| bad(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
+        let Self(fields) = serde_json::from_str(text).map_err(|error| match error.classify() {
+            Category::Data => bad("one JSON object is wanted"),
+            _ => bad(format!("not JSON: {error}")),
+        })?;
+        let mut names = BTreeSet::new();
+        for (name, _) in &fields {
+            if !known.contains(&name.as_str()) {
+                return Err(bad(format!("a field is not known here; there are: {}", known.join(", "))));
+            }
+            if !names.insert(name) {
+                return Err(bad(format!("{name}: stands there twice")));
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    /// No fields at all.
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// A text that is made into a `T`, which knows its rule.
+    pub(crate) fn text<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Read<Option<T>> {
+        self.value::<String>(name, "a text")?.map(|text| parse(name, &text)).transpose()
+    }
+
+    /// A list of such texts.
+    pub(crate) fn texts<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Read<Option<Vec<T>>> {
+        let texts = self.value::<Vec<String>>(name, "a list of texts")?;
+        texts.map(|texts| texts.iter().map(|text| parse(name, text)).collect()).transpose()
+    }
+
+    /// One of some words.
+    pub(crate) fn choice<T: DeserializeOwned>(&self, name: &str, words: &str) -> Read<Option<T>> {
+        let _: Option<String> = self.value(name, "a text")?;
+        let Some(raw) = self.raw(name) else { return Ok(None) };
+        match serde_json::from_str(raw.get()) {
+            Ok(choice) => Ok(Some(choice)),
+            Err(_) => Err(FieldError::Invalid(format!("{name}: one of {words} is wanted"))),
+        }
+    }
+
+    /// A value as JSON has it.
+    pub(crate) fn value<T: DeserializeOwned>(&self, name: &str, wanted: &str) -> Read<Option<T>> {
+        let Some(raw) = self.raw(name) else { return Ok(None) };
+        match serde_json::from_str(raw.get()) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_data() => Err(bad(format!("{name}: {wanted} is wanted"))),
+            Err(error) => Err(bad(format!("{name}: not JSON: {error}"))),
+        }
+    }
+
+    /// The field as it was written; `null` is as good as nothing.
+    fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")
+    }
+}
+
+/// The value of a field that must be there.
+pub(crate) fn required<T>(name: &str, value: Option<T>) -> Read<T> {
+    value.ok_or_else(|| bad(format!("{name}: is missing")))
+}
+
+/// A `T` from a text, which it checks.
+pub(crate) fn parse<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Read<T> {
+    text.parse().map_err(|error: T::Err| FieldError::Invalid(format!("{name}: {error}")))
+}
+
+fn bad(message: impl Into<String>) -> FieldError {
+    FieldError::BadJson(message.into())
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(String, &'de RawValue)>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Object).map(Fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::{MessageText, UserId, event::Role};
+
+    use super::*;
+
+    const KNOWN: &[&str] = &["text", "role", "members", "n"];
+
+    fn read(json: &str) -> Read<Fields<'_>> {
+        Fields::read(json.as_bytes(), KNOWN)
+    }
+
+    #[test]
+    fn fields_are_read_as_what_they_are() {
+        let fields = read(r#" {"text":"a\n","role":"owner","members":["ann","bob"],"n":-3} "#).unwrap();
+        assert_eq!(fields.text::<MessageText>("text").unwrap().unwrap().as_str(), "a\n");
+        assert_eq!(fields.choice::<Role>("role", "").unwrap(), Some(Role::Owner));
+        assert_eq!(fields.texts::<UserId>("members").unwrap().unwrap().len(), 2);
+        assert_eq!(fields.value::<i64>("n", "a number").unwrap(), Some(-3));
+        assert_eq!(read(r#"{"text":null}"#).unwrap().text::<MessageText>("text").unwrap(), None);
+        assert_eq!(read("{}").unwrap().value::<i64>("n", "a number").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_not_one_object_with_these_fields_is_bad_json() {
+        for bad in [
+            "",
+            "null",
+            "[]",
+            "\"hi\"",
+            "{",
+            "{}x",
+            "{}{}",
+            r#"{"text":"a",}"#,
+            r#"{"other":1}"#,
+            r#"{"text":"a","text":"a"}"#,
+            r#"{"text":"a","te\u0078t":"a"}"#,
+            "\u{feff}{}",
+        ] {
+            assert_eq!(read(bad).unwrap_err().code(), "bad_json", "{bad}");
+        }
+        let deep = format!("{{\"text\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
+        assert_eq!(read(&deep).unwrap().text::<MessageText>("text").unwrap_err().code(), "bad_json");
+        assert!(Fields::read(b"{\"text\":\"\xff\"}", KNOWN).unwrap_err().message().contains("byte 9"));
+    }
+
+    #[test]
+    fn what_was_sent_is_not_echoed() {
+        let long = "secret".repeat(4_000);
+        for json in [
+            "\"secret\"".to_owned(),
+            r#"{"secret":1}"#.to_owned(),
+            r#"{"role":"secret"}"#.to_owned(),
+            r#"{"n":"secret"}"#.to_owned(),
+            r#"{"members":"secret"}"#.to_owned(),
+            r#"{"members":["secret secret"]}"#.to_owned(),
+            r#"{"text":"secret\ud83d"}"#.to_owned(),
+            r#"{"text":{"secret":"secret"}}"#.to_owned(),
+            format!(r#"{{"text":"{long}"}}"#),
+        ] {
+            let refused = read(&json).and_then(|fields| {
+                fields.text::<MessageText>("text")?;
+                fields.choice::<Role>("role", "member or owner")?;
+                fields.texts::<UserId>("members")?;
+                fields.value::<i64>("n", "a number").map(|_| ())
+            });
+            let message = refused.unwrap_err().message().to_owned();
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! A conversation as it will be when the import is in: its state, folded on trial.
+
+use std::sync::Arc;
+
+use kernel::{
+    command::CommandError,
+    conversation::{ConversationState, Fact, Void},
+    mirror::Tracked,
+};
+use schemas::{
+    ChatEvent, EventBody, EventId, Offset, Timestamp, UserId, Visibility, event::ConversationCreated,
+};
+
+use crate::{accept::Worker, recall::Known};
+
+/// The id of the event that makes a conversation which an import brings.
+const CREATION: &str = "import.created";
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Draft {
+    tracked: Arc<Tracked>,
+    state: Option<ConversationState>,
+}
+
+impl Draft {
+    pub(super) fn new(tracked: Arc<Tracked>) -> Self {
+        let state = tracked.look(|state| state.cloned());
+        Self { tracked, state }
+    }
+
+    pub(super) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+
+    /// The event with this id: of this import, or from before.
+    pub(super) async fn find(&self, worker: &Worker, id: &EventId) -> Result<Option<Known>, CommandError> {
+        match self.state.as_ref().and_then(|state| state.repeats.find(id)) {
+            Some(seen) => Ok(Some(seen.into())),
+            None => worker.recall.event(&worker.mirror, &self.tracked, id).await,
+        }
+    }
+
+    /// Whether what `event` answers, if anything, is a message: of this import, or from before.
+    pub(super) async fn has_target_of(
+        &self,
+        worker: &Worker,
+        event: &ChatEvent,
+    ) -> Result<bool, CommandError> {
+        let EventBody::MessagePosted(posted) = &event.body else { return Ok(true) };
+        let Some(target) = &posted.reply_to else { return Ok(true) };
+        if self.state.as_ref().is_some_and(|state| state.repeats.message(target).is_some()) {
+            return Ok(true);
+        }
+        let known = worker.recall.message(&worker.mirror, &self.tracked, target).await?;
+        Ok(known.is_some())
+    }
+
+    /// The event that makes the conversation, if it needs one before `first`.
+    pub(super) fn create_if_new(&mut self, importer: &UserId, first: &ChatEvent) -> Option<ChatEvent> {
+        if self.state.is_some() {
+            return None;
+        }
+        let created = ConversationCreated {
+            // An id is shorter than a title may be, and has no character that a title may not have.
+            title: first.conversation.as_str().parse().ok(),
+            visibility: Visibility::Open,
+            members: Vec::new(),
+        };
+        let event = ChatEvent {
+            event_id: CREATION.parse().ok()?,
+            conversation: first.conversation.clone(),
+            actor: importer.clone(),
+            occurred_at: first.occurred_at,
+            body: created.into(),
+        };
+        self.add(&event).ok().map(|()| event)
+    }
+
+    /// Folds one event on trial.
+    ///
+    /// # Errors
+    /// Why it would not count.
+    pub(super) fn add(&mut self, event: &ChatEvent) -> Result<(), Void> {
+        let next = self.state.as_ref().map_or(0, |state| state.position.get());
+        // Recorded at no time: nothing leaves the window while the trial lasts, neither what was there before nor
+        // what this import adds.
+        let fact = Fact { event, offset: Offset::new(next), recorded_at: Timestamp::from_millis(i64::MIN) };
+        ConversationState::evolve(&mut self.state, fact)
+    }
+}

@@ -1,0 +1,8 @@
+//! Ingest as a whole, over a log and a history in memory.
+
+mod http;
+mod importing;
+mod nasty;
+mod once;
+mod rules;
+mod support;

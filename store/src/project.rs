@@ -1,0 +1,119 @@
+//! The projection as a pure function: records in, a batch for the history out.
+//!
+//! Invariant: the outcome depends on the records and on the states before them alone. However the records are cut
+//! into stretches, the same events come out with the same changes. That is why a history can be wiped and built again.
+
+use std::{borrow::Cow, sync::Arc};
+
+use kernel::{
+    conversation::{ConversationState, Fact},
+    event_log::Record,
+    history::{Batch, Projected, StoredEvent, changes_of},
+};
+use schemas::{
+    ChatEvent, Epoch, Offset, Partition, Position,
+    codec::{Codec, DecodeError, SchemaId},
+};
+
+use crate::states::{Known, States};
+
+/// Some records of one partition that follow each other.
+#[derive(Debug, Clone)]
+pub struct Stretch<'a> {
+    /// Which partition.
+    pub partition: Partition,
+    /// The incarnation of the log.
+    pub epoch: Epoch,
+    /// All before it was projected before.
+    pub from: Position,
+    /// Ascending, none left out.
+    pub records: &'a [Record],
+}
+
+/// What a stretch came to.
+#[derive(Debug)]
+pub struct Projection {
+    /// For the history. Ends before the first record that cannot be read yet.
+    pub batch: Batch,
+    /// The records that are no events.
+    pub passed_over: Vec<PassedOver>,
+    /// The record that the batch ends before, if there is one.
+    pub unread: Option<Unread>,
+}
+
+/// A record that is no event of ours; nobody will ever read it otherwise.
+#[derive(Debug)]
+pub struct PassedOver {
+    /// Where it stands.
+    pub offset: Offset,
+    /// What is wrong with it.
+    pub reason: Cow<'static, str>,
+}
+
+/// A record that a newer build can read. It must not be passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread {
+    /// Where it stands.
+    pub offset: Offset,
+    /// The schema that it was written with.
+    pub schema: SchemaId,
+}
+
+/// Folds a stretch. `states` holds the conversations concerned as they were before it (one that is missing begins
+/// with its first record here), and afterwards as they are behind it. A record that a state holds already is left out
+/// of the batch: the history has it.
+pub fn project(codec: &Codec, stretch: Stretch<'_>, states: &mut States) -> Projection {
+    let Stretch { partition, epoch, from, records } = stretch;
+    let batch = Batch { partition, epoch, up_to: from, events: Vec::with_capacity(records.len()) };
+    let mut projection = Projection { batch, passed_over: Vec::new(), unread: None };
+    for record in records {
+        match codec.decode(&record.value) {
+            Ok(event) => projection.take(record, event, states),
+            Err(DecodeError::UnknownSchema(schema)) => {
+                projection.unread = Some(Unread { offset: record.offset, schema });
+                break;
+            }
+            Err(error) => projection.pass_over(record, error.to_string()),
+        }
+        projection.batch.up_to = record.offset.position();
+    }
+    projection
+}
+
+impl Projection {
+    fn take(&mut self, record: &Record, event: ChatEvent, states: &mut States) {
+        if record.key != event.conversation.as_str().as_bytes() {
+            // It may stand in another partition than its conversation, where nobody would look for it.
+            return self.pass_over(record, "its key is not the conversation of its event");
+        }
+        let known = states.at(&event.conversation);
+        if known.folded.covers(record.offset) {
+            return;
+        }
+        self.batch.events.push(known.fold(record, event));
+    }
+
+    fn pass_over(&mut self, record: &Record, reason: impl Into<Cow<'static, str>>) {
+        self.passed_over.push(PassedOver { offset: record.offset, reason: reason.into() });
+    }
+}
+
+impl Known {
+    /// Folds the event of a record that comes next.
+    fn fold(&mut self, record: &Record, event: ChatEvent) -> Projected {
+        let Record { offset, recorded_at, ref value, .. } = *record;
+        self.folded = offset.position();
+        // Asked before the fold, because it needs the state before; a void event changes nothing.
+        let mut changes = changes_of(self.state.as_ref(), &event);
+        let fact = Fact { event: &event, offset, recorded_at };
+        let void = ConversationState::evolve(&mut self.state, fact).is_err();
+        if void {
+            changes.clear();
+        }
+        let event = StoredEvent { offset, recorded_at, value: value.clone(), event: Arc::new(event), void };
+        Projected { event, changes }
+    }
+}
+
+#[cfg(test)]
+mod tests;

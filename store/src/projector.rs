@@ -1,0 +1,242 @@
+//! The projector: follows the log as a reader of the group `tidings-store` and brings what it reads into the history.
+//!
+//! ```text
+//!   delivery -> fold -> rows durable in the history -> checkpoint committed -> next delivery
+//! ```
+//!
+//! Invariant: the checkpoint is never ahead of the rows. The history's own progress says where to go on; the
+//! checkpoint only says where reading starts. So a history that was wiped is filled again from the log, and a
+//! delivery that comes twice changes nothing.
+
+use std::{collections::HashMap, time::Duration};
+
+use futures_util::FutureExt;
+use kernel::event_log::{BATCH_LEN_MAX, Delivery, EventReader, ReadError, Readership, SharedLog};
+use kernel::history::SharedHistory;
+use schemas::{Partition, Position};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
+
+use crate::fold::{Fold, ProjectError};
+
+/// The consumer group of all projectors of one history.
+pub const GROUP: &str = "tidings-store";
+/// How long to wait after the first failure; twice as long after each further one.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest wait between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Brings the log into the history, as long as it runs.
+#[derive(Debug)]
+pub struct Projector {
+    log: SharedLog,
+    history: SharedHistory,
+    reader: Option<Box<dyn EventReader>>,
+    /// The partitions that are ours.
+    assigned: HashMap<Partition, Assignment>,
+    /// What was delivered and is not done.
+    at_hand: Option<Delivery>,
+    /// What was delivered meanwhile.
+    next: Option<Delivery>,
+    stop: watch::Receiver<bool>,
+}
+
+/// A partition of ours.
+#[derive(Debug)]
+struct Assignment {
+    fold: Fold,
+    /// The last checkpoint.
+    committed: Position,
+}
+
+/// Holds a running projector. Dropping it ends the projector at once; what is at hand is done again next time.
+#[derive(Debug)]
+pub struct ProjectorHandle {
+    stop: watch::Sender<bool>,
+    failure: watch::Receiver<Option<ProjectError>>,
+    task: JoinHandle<()>,
+}
+
+impl Projector {
+    /// Starts one. It waits by itself until log and history can be used.
+    pub fn start(log: SharedLog, history: SharedHistory) -> ProjectorHandle {
+        let (stop, stopped) = watch::channel(false);
+        let (failed, failure) = watch::channel(None);
+        let projector = Self {
+            log,
+            history,
+            reader: None,
+            assigned: HashMap::new(),
+            at_hand: None,
+            next: None,
+            stop: stopped,
+        };
+        let task = tokio::spawn(async move {
+            if let Err(error) = projector.run().await {
+                tracing::error!(%error, "the history is not kept up to date any more");
+                failed.send_replace(Some(error));
+            }
+        });
+        ProjectorHandle { stop, failure, task }
+    }
+
+    /// Goes on until it is stopped, or something fails that trying again does not help.
+    async fn run(mut self) -> Result<(), ProjectError> {
+        let mut failures = 0;
+        loop {
+            match self.step().await {
+                Ok(true) => return Ok(()),
+                Ok(false) if failures > 0 => {
+                    tracing::info!(failures, "the history is kept up to date again");
+                    failures = 0;
+                }
+                Ok(false) => {}
+                Err(error) if !error.retryable() => return Err(error),
+                Err(error) => {
+                    if failures == 0 {
+                        tracing::warn!(%error, "the history cannot be kept up to date now; trying again");
+                    }
+                    let pause = PAUSE_MIN.saturating_mul(1 << failures.min(16)).min(PAUSE_MAX);
+                    failures += 1;
+                    let stopped = self.stop.wait_for(|stop| *stop).map(drop);
+                    tokio::select! { () = stopped => return Ok(()), () = sleep(pause) => {} }
+                }
+            }
+        }
+    }
+
+    /// Does what is at hand, or waits for something to do. `true`: it was stopped and nothing is at hand. After a
+    /// retryable error the next step tries the same again.
+    async fn step(&mut self) -> Result<bool, ProjectError> {
+        if self.at_hand.is_none() {
+            let Some(delivery) = self.receive().await? else { return Ok(true) };
+            self.at_hand = Some(delivery);
+            self.merge()?;
+        }
+        match &self.at_hand {
+            Some(Delivery::Assigned { partition, from }) => {
+                let (partition, from) = (*partition, *from);
+                self.begin(partition, from).await?;
+            }
+            Some(Delivery::Revoked { partition }) => {
+                self.assigned.remove(partition);
+            }
+            Some(Delivery::Records { partition, records }) => {
+                // Records of a partition that is not ours would have no place to go on from.
+                if let Some(assignment) = self.assigned.get_mut(partition) {
+                    let taken = assignment.fold.take(records).await;
+                    let partition = *partition;
+                    self.commit(partition).await?;
+                    taken?;
+                }
+            }
+            None => {}
+        }
+        self.at_hand = None;
+        Ok(false)
+    }
+
+    /// The next delivery; `None`: it was stopped.
+    async fn receive(&mut self) -> Result<Option<Delivery>, ReadError> {
+        if *self.stop.borrow() {
+            return Ok(None);
+        }
+        if let Some(next) = self.next.take() {
+            return Ok(Some(next));
+        }
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => none.insert(self.log.open(Readership::Group(GROUP)).await?),
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.wait_for(|stop| *stop).map(drop) => Ok(None),
+            delivery = reader.next() => delivery.map(Some),
+        }
+    }
+
+    /// Adds what else is ready to the records at hand: fewer, larger batches while the history is the slower one.
+    fn merge(&mut self) -> Result<(), ReadError> {
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        while let Some(Delivery::Records { partition, records }) = &mut self.at_hand
+            && records.len() < BATCH_LEN_MAX
+            && self.next.is_none()
+            && let Some(next) = reader.next().now_or_never()
+        {
+            match next? {
+                Delivery::Records { partition: its, records: more }
+                    if its == *partition && records.len() + more.len() <= BATCH_LEN_MAX =>
+                {
+                    records.extend(more);
+                }
+                other => self.next = Some(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a partition over. What lies between the history's place and the checkpoint is read from the log: there is
+    /// such a stretch if the history was wiped since.
+    async fn begin(&mut self, partition: Partition, from: Position) -> Result<(), ProjectError> {
+        if !self.assigned.contains_key(&partition) {
+            let fold = Fold::begin(&self.log, &self.history, partition).await?;
+            if fold.place() < from {
+                tracing::info!(%partition, place = %fold.place(), to = %from, "filling the history from the log");
+            }
+            self.assigned.insert(partition, Assignment { fold, committed: from });
+        }
+        if let Some(assignment) = self.assigned.get_mut(&partition) {
+            assignment.fold.bridge(from, |_| ()).await?;
+        }
+        self.commit(partition).await
+    }
+
+    /// Moves the checkpoint to where the rows are.
+    async fn commit(&mut self, partition: Partition) -> Result<(), ProjectError> {
+        let (Some(assignment), Some(reader)) = (self.assigned.get_mut(&partition), &mut self.reader) else {
+            return Ok(());
+        };
+        let place = assignment.fold.place();
+        if place <= assignment.committed {
+            return Ok(());
+        }
+        match reader.commit(partition, place).await {
+            Ok(()) => assignment.committed = place,
+            Err(error) if error.retryable() => {
+                // Nothing is lost: the next commit covers this one, and what is read again changes nothing.
+                tracing::warn!(%partition, %error, "a checkpoint was not committed");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+impl ProjectorHandle {
+    /// Ends the projector when the batch at hand is done, or at once if log or history do not take part now.
+    ///
+    /// # Errors
+    /// What had ended it before.
+    pub async fn stop(mut self) -> Result<(), ProjectError> {
+        self.stop.send_replace(true);
+        let ended = (&mut self.task).await;
+        let failure = self.failure.borrow().clone();
+        failure.map_or(ended.map_err(|_| ProjectError::Panicked), Err)
+    }
+
+    /// Resolves when the projector cannot go on, with the reason. Dropping the future loses nothing.
+    pub async fn failed(&self) -> ProjectError {
+        let mut failure = self.failure.clone();
+        let failure = failure.wait_for(Option::is_some).await.map(|failure| failure.clone());
+        // It ends without a reason only if it was stopped, and then nobody has this handle.
+        failure.ok().flatten().unwrap_or(ProjectError::Panicked)
+    }
+}
+
+impl Drop for ProjectorHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests;
