@@ -25,7 +25,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(tracked: Arc<Tracked>) -> Self {
-        let state = tracked.look(|state| state.cloned());
+        let state = tracked.look(|state| Some(state?.clone()));
         Self { tracked, state }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
+use futures_util::FutureExt;
 use kernel::{
     command::Command,
     event_log::faulty::{Fault, Faults},
@@ -162,12 +163,22 @@ async fn an_import_whose_answer_was_lost_can_be_run_again() {
 
 #[tokio::test]
 async fn two_imports_of_one_conversation_take_turns_at_a_node() {
-    let site = Site::new();
-    let node = site.node().await;
+    let (site, faults) = (Site::new(), Faults::default());
+    let node = site.faulty_node(&faults).await;
     let text = morning();
-    let (one, other) = tokio::join!(import(&node, &text), import(&node, &text));
-    assert_eq!((one.added + other.added, one.already + other.already), (9, 9));
-    assert_eq!(site.records().await.len(), 10, "the second one looks when the first one is done");
+    faults.on(Fault::AppendHeld);
+    let (mut one, mut other) = (Box::pin(import(&node, &text)), Box::pin(import(&node, &text)));
+    assert!((&mut one).now_or_never().is_none());
+    faults.struck(Fault::AppendHeld, 1).await;
+    for _ in 0..100 {
+        assert!((&mut other).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(faults.count(Fault::AppendHeld), 1, "the second one appends nothing");
+    faults.off(Fault::AppendHeld);
+    assert_eq!(counts(&one.await), (9, 0, vec![]));
+    assert_eq!(counts(&other.await), (0, 9, vec![]));
+    assert_eq!(site.records().await.len(), 10);
 }
 
 #[tokio::test]
