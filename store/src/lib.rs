@@ -2,7 +2,7 @@
 //!
 //! - [`project`]: records in, changes out, as a pure function;
 //! - [`projector`]: follows the log and brings what it reads into the history;
-//! - [`rebuild`]: the same for a whole log and an empty history;
+//! - [`rebuild`](mod@rebuild): the same for a whole log and an empty history;
 //! - [`freshness`]: what was accepted before a question is in its answer;
 //! - [`time_travel`]: a conversation as it was then;
 //! - [`http`]: the questions, as `docs/http.md` has them.

@@ -81,19 +81,22 @@ impl Projector {
 
     /// Goes on until it is stopped, or something fails that trying again does not help.
     async fn run(mut self) -> Result<(), ProjectError> {
-        let mut failures = 0;
+        let (mut failures, mut told) = (0, String::new());
         loop {
             match self.step().await {
                 Ok(true) => return Ok(()),
                 Ok(false) if failures > 0 => {
                     tracing::info!(failures, "the history is kept up to date again");
-                    failures = 0;
+                    (failures, told) = (0, String::new());
                 }
                 Ok(false) => {}
                 Err(error) if !error.retryable() => return Err(error),
                 Err(error) => {
-                    if failures == 0 {
-                        tracing::warn!(%error, "the history cannot be kept up to date now; trying again");
+                    // Once for each reason, not for each try.
+                    let reason = error.to_string();
+                    if reason != told {
+                        tracing::error!(reason, "the history cannot be kept up to date now; trying again");
+                        told = reason;
                     }
                     let pause = PAUSE_MIN.saturating_mul(1 << failures.min(16)).min(PAUSE_MAX);
                     failures += 1;

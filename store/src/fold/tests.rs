@@ -90,3 +90,23 @@ async fn a_history_that_lost_what_it_had_is_noticed() {
     let error = fold.take(&records).await.unwrap_err();
     assert!(matches!(error, ProjectError::WentBack { .. }) && !error.retryable());
 }
+
+#[tokio::test]
+async fn two_folds_of_one_partition_do_not_disturb_each_other() {
+    for seed in 0..5 {
+        let log = memory_log(1);
+        append(&log, &workload(seed, 300)).await;
+        let (records, history) = (records(&log, P0).await, memory_history());
+        // As when a partition was handed over and its former owner has not heard of it.
+        let mut former = Fold::begin(&log, &history, P0).await.unwrap();
+        former.take(&records[..10]).await.unwrap();
+        let mut owner = Fold::begin(&log, &history, P0).await.unwrap();
+        owner.take(&records[10..150]).await.unwrap();
+        former.weight_max = 0;
+        former.take(&records[..100]).await.unwrap();
+        former.states = States::default();
+        former.take(&records[..200]).await.unwrap();
+        owner.take(&records).await.unwrap();
+        assert_eq!(all_of(&log, &folded(&log).await).await, all_of(&log, &history).await);
+    }
+}

@@ -238,7 +238,7 @@ async fn other_addresses_methods_and_strangers_are_left_to_others() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_question_sees_what_was_accepted_before_it() {
     let asked = Asked::about(&tea()).await;
     asked.history.apply(Applying::Held);

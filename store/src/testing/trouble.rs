@@ -1,4 +1,4 @@
-//! A history that fails when it is told to.
+//! A history that fails when it is told to, and counts: tests wait for so many failures, or see how often it was asked.
 
 use super::*;
 

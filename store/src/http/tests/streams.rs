@@ -101,6 +101,21 @@ async fn pages_are_read_only_as_the_client_takes_them() {
 }
 
 #[tokio::test]
+async fn what_comes_in_while_a_stream_goes_on_belongs_to_the_next_question() {
+    let (asked, all) = long().await;
+    for query in ["", "?to=1000000", "?as_of=2070-01-01T00:00:00Z"] {
+        let path = format!("/v1/conversations/tea/events{query}");
+        let request = warp::test::request().path(&path).header("x-user", "ann");
+        let body = request.filter(&asked.routes).await.unwrap().into_body();
+        let before = positions(asked.get("ann", &path).await.body());
+        asked.add(&[event("tea", &format!("late{}", query.len()), "ann", posted("late"))]).await;
+        assert_eq!(positions(&body.collect().await.unwrap().to_bytes()), before);
+        assert_eq!(positions(asked.get("ann", &path).await.body()).len(), before.len() + 1);
+        assert!(before.starts_with(&all));
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_fails_in_the_middle_is_cut() {
     const END: &str = "\r\n0\r\n\r\n";
     // A page is more than the server keeps back, so that a part is on its way when the failure comes.
