@@ -61,7 +61,7 @@ impl Verdict {
             let Sent { id, offset, .. } = sent;
             match found.get(id.as_str()).map(Vec::as_slice) {
                 None | Some([]) => {
-                    self.lost.push(format!("{id} was accepted at {offset} and is not in the log"))
+                    self.lost.push(format!("{id} was accepted at {offset} and is not in the log"));
                 }
                 Some([at]) if at == offset => {}
                 Some([at]) => self.other.push(format!("{id} was accepted at {offset} and stands at {at}")),

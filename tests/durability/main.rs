@@ -34,7 +34,7 @@ fn setting<T: std::str::FromStr>(name: &str, default: T) -> anyhow::Result<T> {
 async fn what_was_accepted_outlives_every_kill() -> anyhow::Result<()> {
     let rounds: usize = setting("TIDINGS_KILL_ROUNDS", ROUNDS_DEFAULT)?;
     let seed: u64 = setting("TIDINGS_SEED", u64::from(std::process::id()))?;
-    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut chance = SmallRng::seed_from_u64(seed);
     // Not by the macro, whose output the test runner keeps to itself.
     writeln!(io::stderr(), "kill -9: seed {seed} (set TIDINGS_SEED to repeat), {rounds} rounds")?;
     let mut server = Server::start().await?;
@@ -50,13 +50,13 @@ async fn what_was_accepted_outlives_every_kill() -> anyhow::Result<()> {
     }
     let workload = Workload::start(&server, &CONVERSATIONS, POSTERS, seed).await?;
     for _ in 0..rounds {
-        workload.run_for(Duration::from_millis(rng.random_range(LIFE_MS))).await?;
+        workload.run_for(Duration::from_millis(chance.random_range(LIFE_MS))).await?;
         let subscribed = observers.each_ref().map(|observer| observer.seen().subscribed);
         server.kill().await?;
         server.restart().await?;
         // In half of the lives sessions are back before the next kill; in the others they may be struck while they
         // come back.
-        if rng.random_bool(0.5) {
+        if chance.random_bool(0.5) {
             for (observer, before) in observers.iter().zip(subscribed) {
                 observer.subscribed(before + 1).await?;
             }

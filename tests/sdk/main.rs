@@ -1,4 +1,4 @@
-//! The official client SDKs, as they come from npm and PyPI, against the real server.
+//! The official client SDKs, as they come from npm and `PyPI`, against the real server.
 //!
 //! Each script is a program that uses the SDK alone. It judges what it can see; what it was sent is judged here, byte for
 //! byte against what the log says.
