@@ -8,7 +8,7 @@ use serde_json::Value;
 use tests::{Api, Server, api::Answer, tools, tools::Kit, wait::until};
 
 /// Steps that a `protocol` script goes through.
-const STEPS: usize = 12;
+const STEPS: usize = 13;
 /// Events that are posted while a `follow` script looks on; the server is killed twice in between.
 const POSTS: usize = 300;
 

@@ -131,8 +131,11 @@ impl Server {
     /// # Errors
     /// The command fails.
     pub async fn token(&self, user: &str) -> anyhow::Result<String> {
-        let output =
-            Command::new(binary::path()?).args(["token", user, "--data"]).arg(self.data()).output().await?;
+        let output = Command::new(binary::path()?)
+            .args(["token", "--user", user, "--data"])
+            .arg(self.data())
+            .output()
+            .await?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "`tidings token` ended with {}: {stderr}", output.status);
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
