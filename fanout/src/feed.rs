@@ -127,6 +127,10 @@ async fn scan(
 ) -> Result<Page, MirrorError> {
     let (partition, conversation) = (tracked.partition(), tracked.conversation());
     let snapshot = mirror.history().snapshot(partition, conversation).await?;
+    if snapshot.position > after {
+        // The history came past this place meanwhile: what lies between is to be read there. The next call does.
+        return Ok(Page { events: Vec::new(), filled: Filled::UpTo(after) });
+    }
     let (mut state, mut from) = (snapshot.state, snapshot.position);
     if up_to.get().saturating_sub(from.get()) > SCAN_LEN_MAX {
         return Err(MirrorError::Behind { partition, place: from, wanted: up_to });
