@@ -29,7 +29,7 @@
 //!   command is refused as unavailable, with nothing done.
 //!
 //! It does not matter which node does this, or what crashed in between: nothing but the log, the fold and the history is
-//! asked. Commands with one id at one node take turns ([`turns`]) merely so that no void record is
+//! asked. Commands with one id at one node take turns (`turns`) merely so that no void record is
 //! written for the common double click.
 //!
 //! Deliberately not here: reading for clients, sessions, and any state that would have to outlive the process.

@@ -91,3 +91,28 @@ fn the_notes_are_bounded_and_the_oldest_go_first() {
     assert!(repeats.message(&event_id("m")).is_some_and(|facts| facts.redacted));
     assert_eq!(repeats, later, "noting the last events is enough");
 }
+
+#[test]
+fn the_window_says_how_far_back_it_reaches() {
+    let case = after(REPEAT_WINDOW_MS);
+    assert_eq!(
+        case.state().repeats.since(),
+        Timestamp::from_millis(1_000),
+        "when m was posted, which it knows"
+    );
+    let mut repeats = Repeats::default();
+    for number in 0..=Repeats::LEN_MAX {
+        let event = ChatEvent {
+            event_id: event_id(&format!("e{number}")),
+            conversation: "tea".parse().unwrap(),
+            actor: user("bob"),
+            occurred_at: Timestamp::default(),
+            body: body::read(1),
+        };
+        let recorded_at = Timestamp::from_millis(i64::try_from(number / 2).unwrap());
+        repeats.note(Fact { event: &event, offset: Offset::new(number as u64), recorded_at });
+    }
+    // e0 had to go, e1 of the same moment is there: only of the moments after that everything is.
+    assert!(repeats.find(&event_id("e0")).is_none() && repeats.find(&event_id("e1")).is_some());
+    assert_eq!(repeats.since(), Timestamp::from_millis(1));
+}
