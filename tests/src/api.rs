@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -173,7 +173,18 @@ impl Answer {
     pub fn accepted(self) -> anyhow::Result<Accepted> {
         match self {
             Self::Accepted(accepted) => Ok(accepted),
-            other => anyhow::bail!("not accepted: {other:?}"),
+            other => bail!("not accepted: {other:?}"),
+        }
+    }
+
+    /// Status and code of a refusal.
+    ///
+    /// # Errors
+    /// It was not refused.
+    pub fn refusal(self) -> anyhow::Result<(u16, String)> {
+        match self {
+            Self::Refused(status, code) => Ok((status, code)),
+            other => bail!("not refused: {other:?}"),
         }
     }
 }
