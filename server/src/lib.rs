@@ -5,6 +5,8 @@
 //! Invariant: no business rule here; only this crate reads settings and the data folder.
 
 pub mod app;
+pub mod cli;
+pub mod client;
 mod console;
 pub mod data_dir;
 mod edge;

@@ -1,7 +1,38 @@
-//! The `tidings` binary.
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    server::telemetry::start();
-    let data = std::env::args().nth(1).unwrap_or_else(|| "./tidings-data".to_owned());
-    server::serve::run(server::settings::Settings::on(data.into())).await
+//! The `tidings` program: reads the command line, runs one command, and says how it ended.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use server::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.start_logging();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::new(error).context("cannot start")),
+    };
+    match runtime.block_on(cli.run()) {
+        Ok(code) => code,
+        // Whoever read the results has enough of them: `tidings export … | head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    // It may quote what a server or a file said, which must not steer the terminal.
+    let line = cli::visible(&format!("{error:#}")).replace('\n', " ");
+    let _ = writeln!(io::stderr(), "error: {line}");
+    ExitCode::FAILURE
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -1,0 +1,80 @@
+//! The command line as people type it. The environment is not touched here: the tests of the binary do that.
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split(' '))
+}
+
+fn refused(line: &str) -> clap::Error {
+    match parse(line) {
+        Ok(cli) => panic!("{line} was taken: {cli:?}"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn without_a_command_it_is_a_server() {
+    let cli = parse("tidings --data /x --listen 127.0.0.1:0 --guests off --shards 2").unwrap();
+    assert!(cli.command.is_none());
+    let settings = cli.serve.settings();
+    assert_eq!(settings.data.to_str(), Some("/x"));
+    assert_eq!((settings.listen.port(), settings.guests, settings.shards), (0, Some(false), 2));
+    let settings = parse("tidings").unwrap().serve.settings();
+    assert_eq!((settings.listen.to_string().as_str(), settings.guests), ("127.0.0.1:8000", None));
+    let cli =
+        parse("tidings serve --allow-origin https://a.example --allow-origin https://b.example").unwrap();
+    let Some(Command::Serve(args)) = cli.command else { panic!("{cli:?}") };
+    assert_eq!(args.settings().allowed_origins, ["https://a.example", "https://b.example"]);
+}
+
+#[test]
+fn wrong_usage_is_refused_with_code_2() {
+    for line in [
+        "tidings import",
+        "tidings token",
+        "tidings serve --shards 0",
+        "tidings --guests maybe",
+        "tidings --data x token --user ann",
+        "tidings replay --conversation a/b",
+        "tidings replay --conversation tea --speed 0",
+        "tidings export --conversation tea --format xml",
+        "tidings export --conversation tea --from -1",
+        "tidings export --conversation tea --as-of yesterday",
+        "tidings list --url ftp://x --token t",
+        "tidings list --url http://x --token t --data y",
+        "tidings bench post --rate 0",
+    ] {
+        assert_eq!(refused(line).exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn a_server_elsewhere_needs_a_token() {
+    if std::env::var_os("TIDINGS_TOKEN").is_none() {
+        assert!(refused("tidings list --url http://127.0.0.1:1").to_string().contains("TIDINGS_TOKEN"));
+    }
+    assert!(parse("tidings list --url http://127.0.0.1:1 --token t").is_ok());
+}
+
+#[test]
+fn every_command_tells_what_it_is_for_and_gives_examples() {
+    let mut cli = Cli::command();
+    cli.build();
+    for command in cli.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+        let name = command.get_name().to_owned();
+        let command = match command.find_subcommand_mut("post") {
+            Some(post) => post,
+            None => command,
+        };
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Examples:") && help.contains("tidings "), "{name}");
+    }
+}
