@@ -23,6 +23,8 @@ mod shard;
 mod sim;
 mod subscription;
 pub mod switchover;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 
 use std::{fmt, io, sync::Arc, thread, time::Duration};

@@ -58,7 +58,8 @@ pub struct World {
     pub history: MemoryHistory,
     /// The time at which records are appended.
     pub clock: ManualClock,
-    states: BTreeMap<ConversationId, Option<ConversationState>>,
+    /// The states of the projection.
+    pub states: BTreeMap<ConversationId, Option<ConversationState>>,
 }
 
 impl World {

@@ -1,8 +1,8 @@
 //! The command line: what can be asked for, and where it is done.
 //!
-//! - [`args`]: values and groups of options that several commands take;
+//! - `args`: values and groups of options that several commands take;
 //! - one module a command: `token`, `import`, `export`, `replay`, `tail`, `list`, `bench`;
-//! - [`render`], [`pace`], [`text`]: how events become lines for people.
+//! - `render`, `pace`, `text`: how events become lines for people.
 //!
 //! Invariant: standard output holds results and nothing else; everything said about the work goes to standard
 //! error, without colour or progress where that is no terminal. No business rule is here: a command asks a server.

@@ -1,0 +1,29 @@
+//! Who is here.
+
+use kernel::testing::created;
+use serde_json::json;
+
+use super::support::Node;
+
+#[tokio::test]
+async fn those_who_come_and_go_are_announced_and_listed() {
+    let node = Node::start().await;
+    node.append(&created("tea")).await;
+    let mut ann = node.client("ann").await;
+    ann.subscribe("tea", None).await;
+    // The second session lands on the other shard.
+    let mut bob = node.client("bob").await;
+    bob.subscribe("tea", None).await;
+    assert_eq!(ann.push().await["join"]["info"]["user"], "bob");
+    let reply = ann.ask("presence", json!({"channel": "tea"})).await;
+    let presence = reply["presence"]["presence"].as_object().unwrap();
+    let mut users: Vec<_> = presence.values().map(|info| info["user"].as_str().unwrap()).collect();
+    users.sort_unstable();
+    assert_eq!(users, ["ann", "bob"]);
+    let stats = ann.ask("presence_stats", json!({"channel": "tea"})).await;
+    assert_eq!(stats["presence_stats"], json!({"num_clients": 2, "num_users": 2}));
+    drop(bob);
+    assert_eq!(ann.push().await["leave"]["info"]["user"], "bob");
+    let stats = ann.ask("presence_stats", json!({"channel": "tea"})).await;
+    assert_eq!(stats["presence_stats"]["num_clients"], 1);
+}
