@@ -68,10 +68,10 @@ async fn what_was_accepted_outlives_every_kill() -> anyhow::Result<()> {
     for ((conversation, observer), created) in CONVERSATIONS.iter().zip(&observers).zip(created) {
         let events = api.events(conversation).await?;
         let last = events.last().map_or(created, |event| event.offset);
-        let seen = observer.reached(last).await?;
+        let session = observer.reached(last).await?;
         let messages = api.messages(conversation).await?;
         let attempts = record.iter().filter(|attempt| attempt.conversation == *conversation);
-        verdict.judge(attempts, &events, &messages, &seen.events);
+        verdict.judge(attempts, &events, &messages, &session.events);
     }
     let again: u32 = record.iter().map(|sent| sent.tries - 1).sum();
     let (sent, took) = (record.len(), begun.elapsed());
