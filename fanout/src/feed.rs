@@ -127,6 +127,10 @@ async fn scan(
 ) -> Result<Page, MirrorError> {
     let (partition, conversation) = (tracked.partition(), tracked.conversation());
     let snapshot = mirror.history().snapshot(partition, conversation).await?;
+    if snapshot.position > after {
+        // The history came past this place meanwhile: what lies between is to be read there. The next call does.
+        return Ok(Page { events: Vec::new(), filled: Filled::UpTo(after) });
+    }
     let (mut state, mut from) = (snapshot.state, snapshot.position);
     if up_to.get().saturating_sub(from.get()) > SCAN_LEN_MAX {
         return Err(MirrorError::Behind { partition, place: from, wanted: up_to });
@@ -148,4 +152,30 @@ async fn scan(
     }
     let filled = Filled::UpTo(if from < up_to { from } else { up_to });
     Ok(cut(events, filled))
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::testing::{World, created, posted};
+    use schemas::Partition;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_scan_skips_nothing_when_the_history_came_past_it_meanwhile() {
+        let mut world = World::new(1);
+        world.append(&created("tea")).await;
+        world.append(&posted("tea", "m-1", "ann")).await;
+        world.append(&posted("tea", "m-2", "ann")).await;
+        let (log, history) = (Arc::new(world.log.clone()), Arc::new(world.history.clone()));
+        let mirror = Mirror::start(log, history).await.unwrap();
+        let tracked = mirror.track(&"tea".parse().unwrap()).await.unwrap();
+        let (after, up_to) = (Position::new(1), Position::new(3));
+        let page = scan(&mirror, &tracked, after, up_to).await.unwrap();
+        assert_eq!(page.events.len(), 2);
+        // It was asked how far the history is, and now it is further.
+        world.project(Partition(0), 2).await;
+        let page = scan(&mirror, &tracked, after, up_to).await.unwrap();
+        assert_eq!((page.events.len(), page.filled), (0, Filled::UpTo(after)));
+    }
 }

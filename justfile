@@ -1,0 +1,27 @@
+# What one does with this repository. `just` lists it.
+
+default:
+    @just --list
+
+# Everything that a change must pass.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    cargo test --workspace
+
+# All tests.
+test:
+    cargo test --workspace
+
+# The parts together, on the real binary.
+e2e:
+    cargo test -p tests --test e2e --test sdk --test browser
+
+# Kills the server under load, so many times.
+kill rounds="50":
+    TIDINGS_KILL_ROUNDS={{rounds}} cargo test -p tests --test durability -- --nocapture
+
+# The console's own tests.
+console:
+    cd server/console && node --test

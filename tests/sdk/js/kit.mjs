@@ -1,0 +1,84 @@
+// What the scripts share: the settings, waiting, and the SDK as it comes from npm.
+
+import assert from "node:assert/strict";
+import { createInterface } from "node:readline";
+import { Centrifuge } from "centrifuge";
+import WebSocket from "ws";
+
+const WAIT_MS = 20_000;
+
+export const { SOCKET_URL, ANN_TOKEN, BOB_TOKEN, EXPIRED_TOKEN, CONVERSATION, EPOCH } = process.env;
+
+export function client(options) {
+  return new Centrifuge(SOCKET_URL, { websocket: WebSocket, minReconnectDelay: 20, maxReconnectDelay: 200, ...options });
+}
+
+/** Fails, instead of waiting for ever. */
+export function within(what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), WAIT_MS);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** The next event of this name. Ask before what causes it. */
+export function next(emitter, name) {
+  return within(name, new Promise((resolve) => emitter.once(name, resolve)));
+}
+
+/** The error that a call must end with. */
+export async function refusal(promise) {
+  const outcome = await promise.then((value) => ({ value }), (error) => ({ error }));
+  assert.ok(outcome.error, `this must be refused: ${JSON.stringify(outcome.value)}`);
+  return outcome.error;
+}
+
+/** Keeps what a subscription hands out, in order, and lets one wait for it. */
+export class Log {
+  constructor(subscription) {
+    this.items = [];
+    this.waiting = [];
+    subscription.on("publication", ({ data, offset }) => {
+      assert.equal(offset, data.offset, "the offset beside an event is the one in it");
+      this.items.push(data);
+      this.waiting = this.waiting.filter((look) => !look());
+    });
+  }
+
+  /** The first event that fits, when it is there. */
+  until(what, fits) {
+    const found = new Promise((resolve) => {
+      const look = () => {
+        const item = this.items.find(fits);
+        if (item) resolve(item);
+        return Boolean(item);
+      };
+      if (!look()) this.waiting.push(look);
+    });
+    return within(what, found);
+  }
+
+  text(text) {
+    return this.until(text, ({ body }) => body.text === text);
+  }
+
+  at(offset) {
+    return this.until(`the event at ${offset}`, (event) => event.offset >= offset);
+  }
+
+  /** Each event as the bytes that it would have on a line. */
+  lines() {
+    return this.items.map((item) => JSON.stringify(item));
+  }
+}
+
+/** Lines from the test that started the script. */
+export function orders() {
+  return createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+}
+
+/** Ends with the result: the last line is for the test. */
+export function done(result) {
+  process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
+}
