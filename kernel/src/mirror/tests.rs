@@ -17,6 +17,10 @@ async fn mirror(world: &World) -> Arc<Mirror> {
     Mirror::start(log, Arc::new(world.history.clone())).await.unwrap()
 }
 
+fn state_of(tracked: &Tracked) -> Option<crate::conversation::ConversationState> {
+    tracked.look(|state| state.cloned())
+}
+
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
@@ -129,7 +133,7 @@ async fn race(seed: u64) {
                 let partition = mirror.partition_of(name);
                 mirror.catch_up(partition, soon()).await.unwrap();
                 let (state, valid) = world.truth(name, partition).await;
-                assert_eq!(tracked.look(|state| state.map(Clone::clone)), state, "seed {seed}, step {step}");
+                assert_eq!(state_of(&tracked), state, "seed {seed}, step {step}");
                 let since = tracked.recent_since();
                 let recent = tracked.recent(since, 1_000).unwrap();
                 let recent: Vec<_> = recent.iter().map(|event| event.position).collect();
@@ -167,7 +171,7 @@ async fn a_conversation_tracked_in_the_middle_of_a_load_misses_nothing() {
         writer.await.unwrap();
         mirror.catch_up(Partition(0), soon()).await.unwrap();
         let (state, _) = world.truth(&tea, Partition(0)).await;
-        assert_eq!(tracked.look(|state| state.map(Clone::clone)), state, "round {round}");
+        assert_eq!(state_of(&tracked), state, "round {round}");
     }
 }
 
