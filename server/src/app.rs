@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Partitions of the embedded log: one file has one writer, so more would bring nothing.
-const EMBEDDED_PARTITIONS: u32 = 1;
+pub(crate) const EMBEDDED_PARTITIONS: u32 = 1;
 /// How long requests at hand may take to finish at shutdown.
 const REQUESTS_WAIT: Duration = Duration::from_secs(5);
 

@@ -1,7 +1,7 @@
 //! The command line: what can be asked for, and where it is done.
 //!
 //! - `args`: values and groups of options that several commands take;
-//! - one module a command: `token`, `import`, `export`, `replay`, `tail`, `list`, `bench`;
+//! - one module a command: `token`, `import`, `export`, `replay`, `tail`, `list`, `history`, `bench`;
 //! - `render`, `pace`, `text`: how events become lines for people.
 //!
 //! Invariant: standard output holds results and nothing else; everything said about the work goes to standard
@@ -16,6 +16,7 @@ use crate::{serve, telemetry};
 mod args;
 mod bench;
 mod export;
+mod history;
 mod import;
 mod list;
 mod pace;
@@ -59,6 +60,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Tail(tail::TailArgs),
     List(list::ListArgs),
+    History(history::HistoryArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -86,6 +88,7 @@ impl Cli {
             Some(Command::Replay(args)) => Box::pin(replay::run(args)).await,
             Some(Command::Tail(args)) => Box::pin(tail::run(args)).await,
             Some(Command::List(args)) => Box::pin(list::run(args)).await,
+            Some(Command::History(args)) => return Box::pin(history::run(args)).await,
             Some(Command::Bench(args)) => return Box::pin(bench::run(args)).await,
         };
         done.map(|()| ExitCode::SUCCESS)

@@ -181,14 +181,7 @@ impl Client {
     }
 
     async fn of_folder(data: &Path, user: &UserId, create: bool) -> anyhow::Result<Self> {
-        let exists = data.join("log.sqlite").is_file();
-        if !exists && !create {
-            bail!(
-                "there is no data in {}: name the folder with --data, or fill it with `tidings import` or `tidings serve`",
-                data.display()
-            );
-        }
-        let dir = DataDir::open(data)?;
+        let dir = if create { DataDir::open(data)? } else { DataDir::open_existing(data)? };
         let started = Instant::now();
         while dir.lock()?.is_none() {
             if let Some(client) = Self::at_address_of(&dir, user).await? {

@@ -42,6 +42,22 @@ impl DataDir {
         Ok(Self { root: root.to_owned() })
     }
 
+    /// The folder at `root`, which has a log already.
+    ///
+    /// # Errors
+    /// There is no log in it.
+    pub fn open_existing(root: &Path) -> anyhow::Result<Self> {
+        let dir = Self { root: root.to_owned() };
+        if !dir.log().is_file() {
+            bail!(
+                "there is no data in {}: name the folder with --data, or fill it with `tidings import` or \
+                 `tidings serve`",
+                root.display()
+            );
+        }
+        Ok(dir)
+    }
+
     /// The file of the log.
     pub fn log(&self) -> PathBuf {
         self.root.join("log.sqlite")

@@ -1,5 +1,7 @@
 //! The parts together, in the real process: what one way in was told, every way out must say.
 
+mod archives;
+
 use std::{fs, path::Path};
 
 use anyhow::{Context, ensure};

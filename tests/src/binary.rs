@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, ensure};
 
 /// The path of the binary that belongs to these sources, built at first use. `TIDINGS_BIN` names another one.
-pub(crate) fn path() -> anyhow::Result<PathBuf> {
+pub fn path() -> anyhow::Result<PathBuf> {
     static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     PATH.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
 }

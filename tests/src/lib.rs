@@ -7,7 +7,7 @@
 //! started it; nothing sleeps for a fixed time, everything waits for a condition until a deadline.
 
 pub mod api;
-mod binary;
+pub mod binary;
 pub mod observer;
 pub mod server;
 pub mod tools;

@@ -1,6 +1,6 @@
 //! Nasty inputs: each is accepted and comes back byte for byte, or is refused and leaves nothing behind.
 //!
-//! The cases are those of `shared/data/nasty.ndjson` beside the repository (or in the folder that `TIDINGS_DATA` names).
+//! The cases are those of `shared/data/nasty.ndjson` beside the repository (or in the folder that `TIDINGS_SAMPLES` names).
 //! They were written for an interface where the conversation stands in the body; ours has it in the address, so it is moved
 //! there.
 
@@ -124,7 +124,7 @@ fn encoded(segment: &str) -> String {
 }
 
 fn cases() -> Vec<Value> {
-    let folder = std::env::var_os("TIDINGS_DATA").map_or_else(
+    let folder = std::env::var_os("TIDINGS_SAMPLES").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
         PathBuf::from,
     );
