@@ -15,18 +15,25 @@ use std::{
 };
 
 use kernel::{
+    clock::ManualClock,
     command::{Accepted, CommandError, CommandSink, Request},
     event_log::{
         EventLog,
         faulty::{Fault, Faults, FaultyLog},
+        memory::MemoryLog,
     },
-    history::faulty::{FaultyHistory, HistoryFaults},
+    history::{
+        Batch, Extent, Found, History, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot,
+        StoredEvent,
+        faulty::{FaultyHistory, HistoryFaults},
+        memory::MemoryHistory,
+    },
     identity::{Identity, TokenKey},
     mirror::Mirror,
     testing::{World, created, event, posted},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
-use schemas::{ConversationId, Partition, Position, Timestamp, event::MemberRemoved};
+use schemas::{ConversationId, EventId, Partition, Position, Timestamp, UserId, event::MemberRemoved};
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, LocalSet, spawn_local},
@@ -67,6 +74,68 @@ impl Wire for Rc<Pipe> {
     }
 }
 
+/// A history whose answers take a moment, so that other things happen between two of them.
+#[derive(Debug)]
+struct Slow(SharedHistory);
+
+/// How long an answer takes.
+async fn a_moment() {
+    sleep(Duration::from_millis(2)).await;
+}
+
+#[async_trait::async_trait]
+impl History for Slow {
+    async fn apply(&self, batch: Batch) -> Result<(), HistoryError> {
+        self.0.apply(batch).await
+    }
+
+    async fn progress(&self, partition: Partition) -> Result<Option<Progress>, HistoryError> {
+        let progress = self.0.progress(partition).await;
+        a_moment().await;
+        progress
+    }
+
+    async fn snapshot(&self, partition: Partition, id: &ConversationId) -> Result<Snapshot, HistoryError> {
+        a_moment().await;
+        self.0.snapshot(partition, id).await
+    }
+
+    async fn events(&self, id: &ConversationId, extent: Extent) -> Result<Vec<StoredEvent>, HistoryError> {
+        a_moment().await;
+        let events = self.0.events(id, extent).await;
+        a_moment().await;
+        events
+    }
+
+    async fn messages(&self, id: &ConversationId, extent: Extent) -> Result<Vec<Message>, HistoryError> {
+        self.0.messages(id, extent).await
+    }
+
+    async fn find(&self, id: &ConversationId, event_id: &EventId) -> Result<Option<Found>, HistoryError> {
+        self.0.find(id, event_id).await
+    }
+
+    async fn conversations_of(
+        &self,
+        user: &UserId,
+        after: Option<&ConversationId>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, HistoryError> {
+        self.0.conversations_of(user, after, limit).await
+    }
+}
+
+/// Brings the history forward, a little at a time, while everything else happens.
+async fn project(log: MemoryLog, history: MemoryHistory, seed: u64) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let clock = ManualClock::at(Timestamp::from_millis(0));
+    let mut world = World { log, history, clock, states: BTreeMap::new() };
+    loop {
+        world.project(Partition(rng.random_range(0..2)), rng.random_range(1..20)).await;
+        sleep(Duration::from_millis(rng.random_range(1..20))).await;
+    }
+}
+
 #[derive(Debug)]
 struct NoSink;
 
@@ -91,7 +160,7 @@ impl Node {
         let log_faults = Faults::default();
         let log = Arc::new(FaultyLog::new(Arc::new(world.log.clone()), &log_faults));
         let (history, history_faults) = FaultyHistory::new(Arc::new(world.history.clone()));
-        let mirror = Mirror::start(log, Arc::new(history)).await.unwrap();
+        let mirror = Mirror::start(log, Arc::new(Slow(Arc::new(history)))).await.unwrap();
         let (mail, mailbox) = mpsc::channel(1_024);
         let (watcher, folded) = mpsc::channel(64);
         mirror.watch(watcher);
@@ -206,6 +275,7 @@ impl Simulation {
         for name in CONVERSATIONS {
             world.append(&created(name)).await;
         }
+        spawn_local(project(world.log.clone(), world.history.clone(), seed));
         let nodes = vec![Node::start(&world).await, Node::start(&world).await];
         let clients = (0..CLIENTS).map(|_| Client::new()).collect();
         Self { rng: StdRng::seed_from_u64(seed), world, nodes, clients, events: 0, trace: Vec::new() }
@@ -214,11 +284,7 @@ impl Simulation {
     async fn step(&mut self) {
         match self.rng.random_range(0..100) {
             0..35 => self.append().await,
-            35..50 => {
-                let partition = Partition(self.rng.random_range(0..2));
-                self.world.project(partition, self.rng.random_range(1..30)).await;
-            }
-            50..60 => sleep(Duration::from_millis(self.rng.random_range(0..5))).await,
+            35..60 => sleep(Duration::from_millis(self.rng.random_range(0..5))).await,
             60..82 => {
                 let (client, room) = (self.rng.random_range(0..CLIENTS), self.rng.random_range(1..6_000));
                 self.drain(client, room);
@@ -343,9 +409,6 @@ impl Simulation {
         for _ in 0..400 {
             while self.clients.iter().any(|client| client.connection.is_none()) {
                 self.connect().await;
-            }
-            for partition in 0..2 {
-                self.world.project(Partition(partition), 1_000).await;
             }
             for client in 0..CLIENTS {
                 self.drain(client, 1 << 20);
