@@ -176,7 +176,7 @@ impl Client {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let settings = Settings { listen, guests: Some(false), ..Settings::on(data.to_owned()) };
         let app = Box::pin(App::start(&settings)).await?;
-        let token = operator_token(&DataDir::open(data)?, user)?;
+        let token = admin_token(&DataDir::open(data)?, user)?;
         Self::new(app.url().parse().context("the server's own address")?, token, Some(app))
     }
 
@@ -202,7 +202,7 @@ impl Client {
     /// one that an earlier server left.
     async fn at_address_of(dir: &DataDir, user: &UserId) -> anyhow::Result<Option<Self>> {
         let Some(url) = dir.address().and_then(|address| address.parse().ok()) else { return Ok(None) };
-        let client = Self::new(url, operator_token(dir, user)?, None)?;
+        let client = Self::new(url, admin_token(dir, user)?, None)?;
         Ok(client.is_there().await.is_ok().then_some(client))
     }
 
@@ -361,7 +361,7 @@ where
     }
 }
 
-fn operator_token(dir: &DataDir, user: &UserId) -> anyhow::Result<String> {
+fn admin_token(dir: &DataDir, user: &UserId) -> anyhow::Result<String> {
     Ok(dir.token_key()?.mint(user, true, SystemClock.now(), Some(TOKEN_TTL_S))?)
 }
 

@@ -6,7 +6,11 @@ use anyhow::Context;
 use kernel::clock::{Clock, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{app::App, data_dir::DataDir, settings::Settings};
+use crate::{
+    app::App,
+    data_dir::DataDir,
+    settings::{DEV_USER, Settings},
+};
 
 /// How long the token in the greeting is valid: a day.
 const GREETING_TOKEN_TTL_S: i64 = 24 * 3_600;
@@ -41,12 +45,14 @@ fn greet(app: &App, settings: &Settings) -> anyhow::Result<()> {
     writeln!(out, "Tidings is at {url}/ (data in {})", settings.data.display())?;
     if settings.guests() {
         let key = DataDir::open(&settings.data)?.token_key()?;
-        let user = "dev".parse()?;
+        let user = DEV_USER.parse()?;
         let token = key.mint(&user, true, SystemClock.now(), Some(GREETING_TOKEN_TTL_S))?;
         writeln!(
             out,
-            "\nA token for trying things (user dev, scope admin, valid for a day):\n\n  {token}\n"
+            "\nOpen the page and pick a handle, or come in as {DEV_USER}, who owns what is imported:\n"
         )?;
+        writeln!(out, "  {url}/#token={token}\n")?;
+        writeln!(out, "The token alone, for curl and SDKs (scope admin, valid for a day):\n\n  {token}\n")?;
     }
     writeln!(out, "Stop with Ctrl-C.")?;
     out.flush()?;

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+/// Who acts where nobody is named: the owner of what is imported, and the person of the greeting.
+pub const DEV_USER: &str = "dev";
 /// How long SIGTERM may take to close all sessions.
 pub const DRAIN_WINDOW: Duration = Duration::from_secs(3);
 /// Longest life of a guest's token, in seconds: a day.

@@ -226,7 +226,7 @@ fn a_replay_is_made_for_people_and_for_pipes() {
     place.good(&["import", "log.gz"]);
     let replay = place.good(&["replay", "--conversation", "tea", "--speed", "max"]);
     let expected = "\
-2024-02-29 00:00:00  -- operator created the conversation \"tea\"
+2024-02-29 00:00:00  -- dev created the conversation \"tea\"
 2024-02-29 00:00:00  ann: number 0 — ❥
                      \tand more
 2024-02-29 00:00:03  * ann waves

@@ -6,7 +6,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
 use reqwest::Url;
 use schemas::{Position, UserId};
 
-use crate::client::Target;
+use crate::{client::Target, settings::DEV_USER};
 
 /// Where the data is when nobody says.
 pub(super) const DATA_DEFAULT: &str = "./tidings-data";
@@ -27,7 +27,7 @@ struct Raw {
     #[arg(long, value_name = "DIR", env = "TIDINGS_DATA", default_value = DATA_DEFAULT, help_heading = "Which server")]
     data: PathBuf,
     /// With --data: who acts (with the scope admin)
-    #[arg(long, value_name = "NAME", default_value = "operator", help_heading = "Which server")]
+    #[arg(long, value_name = "NAME", default_value = DEV_USER, help_heading = "Which server")]
     user: UserId,
     /// A server anywhere, instead of a data folder
     #[arg(long, value_name = "URL", env = "TIDINGS_URL", value_parser = url, help_heading = "Which server")]

@@ -12,7 +12,7 @@ use crate::client::{CallError, Client, patiently};
 
 const EXAMPLES: &str = "\
 Examples:
-  tidings list                    of the operator, who owns what was imported
+  tidings list                    of dev, who owns what was imported
   tidings list --user ann         of ann
   tidings list --json | jq .conversation";
 
