@@ -32,8 +32,10 @@ pub(crate) struct Worker {
 
 /// What is left to do.
 enum Considered {
-    /// Nothing.
+    /// Nothing: the same command was done before.
     Done(Accepted),
+    /// Nothing: what it asks for is the case.
+    Already(Accepted),
     /// To append this.
     Append(ChatEvent),
 }
@@ -48,7 +50,7 @@ impl Worker {
         let (tracked, considered) =
             prepared.map_err(|_| unavailable("this node or the history is too far behind the log"))??;
         match considered {
-            Considered::Done(accepted) => Ok(accepted),
+            Considered::Done(accepted) | Considered::Already(accepted) => Ok(accepted),
             Considered::Append(event) => self.write(request, &tracked, &event).await,
         }
     }
@@ -60,12 +62,19 @@ impl Worker {
         let considered = match self.consider(request, &tracked).await {
             // What this node has not seen yet may allow it.
             Err(CommandError::Refused(refusal)) if refusal.could_be_stale() => {
-                self.fresh.renew(&self.mirror, partition).await.map_err(unavailable)?;
-                self.consider(request, &tracked).await
+                self.consider_again(request, &tracked).await
             }
+            // Or it may have ended what seems to be the case.
+            Ok(Considered::Already(_)) => self.consider_again(request, &tracked).await,
             considered => considered,
         }?;
         Ok((tracked, considered))
+    }
+
+    /// Considers a command once this node is level with the log as it is now.
+    async fn consider_again(&self, request: &Request, tracked: &Tracked) -> Result<Considered, CommandError> {
+        self.fresh.renew(&self.mirror, tracked.partition()).await.map_err(unavailable)?;
+        self.consider(request, tracked).await
     }
 
     async fn consider(&self, request: &Request, tracked: &Tracked) -> Result<Considered, CommandError> {
@@ -104,7 +113,7 @@ impl Worker {
         }
         Ok(match decision {
             Decision::Append(event) => Considered::Append(event),
-            Decision::Already(position) => Considered::Done(self.accepted(request, position, true)),
+            Decision::Already(position) => Considered::Already(self.accepted(request, position, true)),
         })
     }
 

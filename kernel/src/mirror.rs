@@ -244,11 +244,8 @@ impl Shared {
             entry.used = now;
             return Ok(Arc::clone(&entry.tracked));
         }
-        if tracked.len() >= TRACKED_LEN_MAX {
-            tracked.retain(|_, entry| entry.in_use(now));
-            if tracked.len() >= TRACKED_LEN_MAX {
-                return Err(MirrorError::Full);
-            }
+        if tracked.len() >= TRACKED_LEN_MAX && !make_room(&mut tracked) {
+            return Err(MirrorError::Full);
         }
         let made = Arc::new(Tracked::new(conversation.clone(), partition));
         tracked.insert(conversation.clone(), Entry { tracked: Arc::clone(&made), used: now });
@@ -259,6 +256,19 @@ impl Shared {
         let now = Instant::now();
         self.tracked.lock().retain(|_, entry| entry.in_use(now));
     }
+}
+
+/// Drops the tenth of the conversations that nobody uses which were used longest ago, however late that was; says whether
+/// there was one. So nobody can keep others out by asking for many.
+fn make_room(tracked: &mut HashMap<ConversationId, Entry>) -> bool {
+    let unused = tracked.iter().filter(|(_, entry)| Arc::strong_count(&entry.tracked) == 1);
+    let mut unused: Vec<_> = unused.map(|(conversation, entry)| (entry.used, conversation.clone())).collect();
+    unused.sort_by_key(|(used, _)| *used);
+    unused.truncate(unused.len().div_ceil(10));
+    for (_, conversation) in &unused {
+        tracked.remove(conversation);
+    }
+    !unused.is_empty()
 }
 
 impl Default for PartitionPlace {

@@ -202,8 +202,12 @@ impl Client {
     /// one that an earlier server left.
     async fn at_address_of(dir: &DataDir, user: &UserId) -> anyhow::Result<Option<Self>> {
         let Some(url) = dir.address().and_then(|address| address.parse().ok()) else { return Ok(None) };
-        let client = Self::new(url, admin_token(dir, user)?, None)?;
-        Ok(client.is_there().await.is_ok().then_some(client))
+        // Who listens there is not proved yet, so it is asked without the token.
+        let stranger = Self::new(url, String::new(), None)?;
+        if stranger.is_there().await.is_err() {
+            return Ok(None);
+        }
+        Ok(Some(Self { token: admin_token(dir, user)?, ..stranger }))
     }
 
     fn new(base: Url, token: String, own: Option<App>) -> anyhow::Result<Self> {
@@ -302,7 +306,8 @@ impl Client {
     }
 
     async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CallError> {
-        let request = request.bearer_auth(&self.token).timeout(CALL_WAIT);
+        let request = if self.token.is_empty() { request } else { request.bearer_auth(&self.token) };
+        let request = request.timeout(CALL_WAIT);
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         self.data(response).await
     }

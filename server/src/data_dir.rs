@@ -9,9 +9,9 @@
 //! ```
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{ErrorKind, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -37,8 +37,9 @@ impl DataDir {
     /// # Errors
     /// It cannot be made.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(root)
-            .with_context(|| format!("cannot make the data folder {}", root.display()))?;
+        // Conversations are private, and so is the folder that holds them.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(root);
+        made.with_context(|| format!("cannot make the data folder {}", root.display()))?;
         Ok(Self { root: root.to_owned() })
     }
 
@@ -81,7 +82,12 @@ impl DataDir {
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(DataLock { dir: self.clone(), _file: file })),
+            Ok(()) => {
+                let lock = DataLock { dir: self.clone(), _file: file };
+                // What a server that was killed left must lead nobody to whoever listens there now.
+                lock.withdraw();
+                Ok(Some(lock))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("cannot lock {}", path.display()))
@@ -101,16 +107,9 @@ impl DataDir {
     /// The file cannot be read or written, or is too short.
     pub fn token_key(&self) -> anyhow::Result<TokenKey> {
         let path = self.root.join("token.key");
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        match made {
-            Ok(mut file) => {
-                let secret = random::name(64);
-                file.write_all(secret.as_bytes()).and_then(|()| file.sync_all())?;
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot make the token key {}", path.display()));
-            }
+        if !path.exists() {
+            self.make_token_key(&path)
+                .with_context(|| format!("cannot make the token key {}", path.display()))?;
         }
         let mut secret = Vec::new();
         File::open(&path)
@@ -126,6 +125,22 @@ impl DataDir {
     }
 }
 
+impl DataDir {
+    /// Makes the key whole or not at all; whoever comes first wins.
+    fn make_token_key(&self, path: &Path) -> std::io::Result<()> {
+        let draft = self.root.join(format!("token.key.{}", random::name(8)));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(random::name(64).as_bytes())?;
+        file.sync_all()?;
+        let linked = fs::hard_link(&draft, path);
+        fs::remove_file(&draft)?;
+        match linked {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl DataLock {
     /// Tells others where this server listens.
     ///
@@ -137,9 +152,16 @@ impl DataLock {
     }
 }
 
+impl DataLock {
+    /// Nobody is to be found at the address any more.
+    fn withdraw(&self) {
+        // If there is none, there is nothing to withdraw.
+        let _ = fs::remove_file(self.dir.root.join("address"));
+    }
+}
+
 impl Drop for DataLock {
     fn drop(&mut self) {
-        // A stale address does no harm: whoever reads it asks the lock first.
-        let _ = fs::remove_file(self.dir.root.join("address"));
+        self.withdraw();
     }
 }

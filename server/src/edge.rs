@@ -1,6 +1,6 @@
 //! The accept loop: TCP connections become HTTP/1.1, with the limits that the library does not set.
 //!
-//! Each connection gets `TCP_NODELAY`, a time limit for the head of a request (also while it is idle between two), and a place among
+//! Each connection gets `TCP_NODELAY`, an end if what was sent stays unread (`TCP_USER_TIMEOUT`), a time limit for the head of a request (also while it is idle between two), and a place among
 //! a bounded number. On shutdown it finishes the request at hand.
 
 use std::{io, sync::Arc, time::Duration};
@@ -10,6 +10,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
@@ -21,6 +22,8 @@ use warp::{filters::BoxedFilter, reply::Response};
 const CONNECTIONS_MAX: usize = 4_096;
 /// How long the head of a request may take to arrive.
 const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// How long what was sent may stay unread before the connection is given up, WebSockets included.
+const UNREAD_MAX: Duration = Duration::from_mins(2);
 /// Pause after the system refused to accept (out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -65,6 +68,7 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
+    SockRef::from(&socket).set_tcp_user_timeout(Some(UNREAD_MAX))?;
     let service = TowerToHyperService::new(warp::service(routes));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

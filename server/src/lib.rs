@@ -10,6 +10,7 @@ pub mod client;
 mod console;
 pub mod data_dir;
 mod edge;
+mod guest;
 mod routes;
 pub mod serve;
 pub mod settings;

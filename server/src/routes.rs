@@ -9,12 +9,11 @@ use kernel::{
     clock::Clock,
     identity::{Identity, TokenError, TokenKey},
 };
-use schemas::{Answer, Timestamp, UserId};
-use serde::{Deserialize, Serialize};
+use schemas::Answer;
 use store::Store;
 use warp::{Filter, Rejection, Reply, filters::BoxedFilter, reject::Reject, reply::Response};
 
-use crate::{console, settings::GUEST_TOKEN_TTL_S};
+use crate::{console, guest, settings::Guests};
 
 /// What the routes lead to.
 #[derive(Clone)]
@@ -24,7 +23,7 @@ pub(crate) struct Services {
     pub(crate) fanout: Arc<Fanout>,
     pub(crate) key: Arc<TokenKey>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) guests: bool,
+    pub(crate) guests: Guests,
 }
 
 /// The request bears no token that is accepted.
@@ -41,7 +40,7 @@ pub(crate) fn all(services: &Services) -> BoxedFilter<(Response,)> {
         .unify()
         .or(console::routes())
         .unify()
-        .or(guest(services))
+        .or(guest::routes(services))
         .unify()
         .or(ingest::routes(Arc::clone(&services.ingest), identity.clone()))
         .unify()
@@ -54,10 +53,13 @@ pub(crate) fn all(services: &Services) -> BoxedFilter<(Response,)> {
 fn identity(key: Arc<TokenKey>) -> BoxedFilter<(Identity,)> {
     warp::header::optional::<String>("authorization")
         .and_then(move |header: Option<String>| {
-            let token = header.as_deref().and_then(|header| header.strip_prefix("Bearer "));
-            let identity = match token {
-                Some(token) => key.verify(token.trim()).map_err(|error| Unauthorized(Some(error))),
-                None => Err(Unauthorized(None)),
+            // The name of the scheme may be written in any case (RFC 9110, 11.1).
+            let scheme_and_token = header.as_deref().and_then(|header| header.split_once(' '));
+            let identity = match scheme_and_token {
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                    key.verify(token.trim()).map_err(|error| Unauthorized(Some(error)))
+                }
+                _ => Err(Unauthorized(None)),
             };
             async move { identity.map_err(warp::reject::custom) }
         })
@@ -75,61 +77,7 @@ fn livez() -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GuestRequest {
-    user: UserId,
-}
-
-#[derive(Serialize)]
-struct Guest {
-    token: String,
-    user: UserId,
-    expires_at: Timestamp,
-}
-
-/// A token for any handle, where guests are let in: so that a newcomer needs no identity provider. Pages of other
-/// origins are refused, or any page in the same browser could take a token.
-fn guest(services: &Services) -> BoxedFilter<(Response,)> {
-    let Services { key, clock, guests, .. } = services.clone();
-    warp::path!("v1" / "guest")
-        .and(warp::post())
-        .and(warp::header::optional::<String>("origin"))
-        .and(warp::header::optional::<String>("host"))
-        .and(warp::body::content_length_limit(1_024))
-        .and(warp::body::bytes())
-        .and_then(move |origin: Option<String>, host: Option<String>, body: bytes::Bytes| {
-            let answer = if !guests {
-                Err(warp::reject::not_found())
-            } else if origin
-                .is_some_and(|origin| origin.split_once("://").map(|(_, own)| own) != host.as_deref())
-            {
-                Ok(refusal(
-                    StatusCode::FORBIDDEN,
-                    "origin_refused",
-                    "pages of other origins get no guest token",
-                ))
-            } else {
-                Ok(guest_token(&key, clock.now(), &body))
-            };
-            async move { answer }
-        })
-        .boxed()
-}
-
-fn guest_token(key: &TokenKey, now: Timestamp, body: &[u8]) -> Response {
-    let GuestRequest { user } = match serde_json::from_slice(body) {
-        Ok(request) => request,
-        Err(error) => return refusal(StatusCode::BAD_REQUEST, "bad_json", error.to_string()),
-    };
-    let expires_at = Timestamp::from_millis(now.as_millis() + GUEST_TOKEN_TTL_S * 1_000);
-    match key.mint(&user, false, now, Some(GUEST_TOKEN_TTL_S)) {
-        Ok(token) => Answer::ok(Guest { token, user, expires_at }).into_response().map(Into::into),
-        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()),
-    }
-}
-
-fn refusal(status: StatusCode, code: &'static str, message: impl Into<String>) -> Response {
+pub(crate) fn refusal(status: StatusCode, code: &'static str, message: impl Into<String>) -> Response {
     Answer::refusal(status, code, message).into_response().map(Into::into)
 }
 

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     app::App,
     data_dir::DataDir,
-    settings::{DEV_USER, Settings},
+    settings::{DEV_USER, Guests, Settings},
 };
 
 /// How long the token in the greeting is valid: a day.
@@ -43,7 +43,7 @@ fn greet(app: &App, settings: &Settings) -> anyhow::Result<()> {
     let url = app.url();
     let mut out = std::io::stdout().lock();
     writeln!(out, "Tidings is at {url}/ (data in {})", settings.data.display())?;
-    if settings.guests() {
+    if settings.listen.ip().is_loopback() && settings.guests() != Guests::Off {
         let key = DataDir::open(&settings.data)?.token_key()?;
         let user = DEV_USER.parse()?;
         let token = key.mint(&user, true, SystemClock.now(), Some(GREETING_TOKEN_TTL_S))?;

@@ -9,6 +9,17 @@ pub const DRAIN_WINDOW: Duration = Duration::from_secs(3);
 /// Longest life of a guest's token, in seconds: a day.
 pub const GUEST_TOKEN_TTL_S: i64 = 24 * 3_600;
 
+/// Who may have a token under any name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guests {
+    /// Nobody.
+    Off,
+    /// Whoever sits at this machine.
+    Local,
+    /// Whoever can connect; the operator said so.
+    Anywhere,
+}
+
 /// Settings of `tidings serve`.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -36,8 +47,12 @@ impl Settings {
         }
     }
 
-    /// Whether guests are let in.
-    pub fn guests(&self) -> bool {
-        self.guests.unwrap_or(self.listen.ip().is_loopback())
+    /// Whether guests are let in, and from where.
+    pub fn guests(&self) -> Guests {
+        match self.guests {
+            Some(true) => Guests::Anywhere,
+            None if self.listen.ip().is_loopback() => Guests::Local,
+            Some(false) | None => Guests::Off,
+        }
     }
 }

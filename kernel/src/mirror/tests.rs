@@ -17,6 +17,10 @@ async fn mirror(world: &World) -> Arc<Mirror> {
     Mirror::start(log, Arc::new(world.history.clone())).await.unwrap()
 }
 
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method is not general enough over lifetimes"
+)]
 fn state_of(tracked: &Tracked) -> Option<crate::conversation::ConversationState> {
     tracked.look(|state| state.cloned())
 }
@@ -189,4 +193,17 @@ async fn events_of_late_are_bounded_and_say_since_when_they_are_complete() {
     assert_eq!(since.get(), 601 - 512);
     assert_eq!(tracked.recent(since, 1_000).unwrap().len(), 512);
     assert!(tracked.recent(Position::new(since.get() - 1), 1_000).is_none());
+}
+
+#[tokio::test]
+async fn many_conversations_that_nobody_uses_keep_nobody_out() {
+    let world = World::new(1);
+    let mirror = mirror(&world).await;
+    let kept = mirror.track(&"kept".parse().unwrap()).await.unwrap();
+    for n in 0..=TRACKED_LEN_MAX {
+        mirror.track(&format!("c{n}").parse().unwrap()).await.unwrap();
+    }
+    assert!(mirror.shared.tracked.lock().len() <= TRACKED_LEN_MAX);
+    // One that is in use stays the same.
+    assert!(Arc::ptr_eq(&kept, &mirror.track(&"kept".parse().unwrap()).await.unwrap()));
 }

@@ -27,7 +27,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   tidings history verify           exit 0: the same, row for row; exit 1: it differs, and where
-  tidings history rebuild          wipe it and fold the log again";
+  tidings history rebuild          remove it and fold the log again";
 
 /// Prove that the history says what the log says, or build it anew
 ///
@@ -47,7 +47,7 @@ pub(super) struct HistoryArgs {
 enum What {
     /// Fold the log into a second history and compare the two, table by table
     Verify,
-    /// Wipe the history and fold the log again
+    /// Remove the history and fold the log again
     Rebuild,
 }
 
@@ -60,11 +60,14 @@ struct Opened {
 
 /// Does what is asked.
 pub(super) async fn run(args: HistoryArgs) -> anyhow::Result<ExitCode> {
-    let opened = open(&args.data)?;
     match args.what {
-        What::Verify => verify(opened, &args.data.join("history.verify.sqlite")).await,
+        What::Verify => {
+            let opened = open(&args.data, |_| Ok(()))?;
+            verify(opened, &args.data.join("history.verify.sqlite")).await
+        }
         What::Rebuild => {
-            opened.history.wipe().await?;
+            // Removed, not emptied: what cannot be opened any more can be rebuilt too.
+            let opened = open(&args.data, remove)?;
             fold(&opened.log, &opened.history, "rebuilding").await?;
             write!(io::stdout(), "{}", opened.history.digest().await?)?;
             Ok(ExitCode::SUCCESS)
@@ -72,13 +75,16 @@ pub(super) async fn run(args: HistoryArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn open(data: &Path) -> anyhow::Result<Opened> {
+/// Opens a folder, after its history was prepared.
+fn open(data: &Path, prepare: fn(&Path) -> anyhow::Result<()>) -> anyhow::Result<Opened> {
     let dir = DataDir::open_existing(data)?;
     let Some(lock) = dir.lock()? else {
         bail!("a server uses the data folder {}: stop it first", data.display());
     };
     let log = SqliteLog::open(dir.log(), EMBEDDED_PARTITIONS, Arc::new(SystemClock))?;
-    let history = SqliteHistory::open(dir.history())?;
+    prepare(&dir.history())?;
+    let history = SqliteHistory::open(dir.history())
+        .context("the history cannot be opened; `tidings history rebuild` makes it anew")?;
     Ok(Opened { _lock: lock, log: Arc::new(log), history })
 }
 

@@ -91,8 +91,13 @@ async fn import(client: &Client, files: Vec<PathBuf>) -> anyhow::Result<ExitCode
     let mut steps = source::read(files, Arc::clone(progress.bytes_read()))?;
     let sent = send_all(client, &mut steps, &mut tally).await;
     progress.finish();
-    tally.summary(&mut std::io::stdout())?;
     sent?;
+    // Whether somebody reads the summary does not change how it went.
+    if let Err(error) = tally.summary(&mut std::io::stdout())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        return Err(error).context("the summary cannot be written");
+    }
     Ok(if tally.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -21,8 +21,8 @@ use warp::{Reply, reply::Response};
 use super::{Query, Readable, Refused, Store};
 use crate::time_travel::AsOf;
 
-/// Events that are read at once: with the longest texts about 4 MiB.
-pub(super) const EVENTS_PAGE_LEN: usize = 256;
+/// Events that are read at once: with the longest texts about 1 MiB.
+pub(super) const EVENTS_PAGE_LEN: usize = 64;
 
 /// What is left to be sent.
 struct Rest {
