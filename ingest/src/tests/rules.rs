@@ -7,7 +7,7 @@ use kernel::{
     command::Command,
     event_log::faulty::{Fault, Faults},
 };
-use schemas::{Visibility, caps, event::Style};
+use schemas::{PartingWords, Visibility, caps, event::Style};
 
 use super::support::{Site, ask, code, create, id, open, place, post, say};
 use crate::Ingest;
@@ -175,4 +175,21 @@ async fn a_log_that_cannot_be_asked_makes_commands_unavailable() {
     assert_eq!(code(ask(&node, "ann", "c-1", open()).await), "unavailable");
     create(&node).await;
     assert_eq!(place(ask(&node, "ann", "m-1", say("hi")).await), (2, false));
+}
+
+#[tokio::test]
+async fn what_seems_to_be_so_is_asked_again_when_another_node_may_have_ended_it() {
+    let (site, faults) = (Site::new(), Faults::default());
+    let (near, lagging) = (site.node().await, site.faulty_node(&faults).await);
+    create(&near).await;
+    ask(&near, "bob", "join", Command::Join).await.unwrap();
+    assert_eq!(place(ask(&lagging, "bob", "again", Command::Join).await), (2, true));
+    faults.on(Fault::ReaderHeld);
+    ask(&near, "bob", "leave", Command::Leave { parting_words: PartingWords::default() }).await.unwrap();
+    let release = async {
+        faults.struck(Fault::ReaderHeld, 1).await;
+        faults.off(Fault::ReaderHeld);
+    };
+    let (joined, ()) = tokio::join!(ask(&lagging, "bob", "back", Command::Join), release);
+    assert_eq!(place(joined), (4, false), "bob is no member, and must become one");
 }
