@@ -112,12 +112,7 @@ async fn there_and_back(files: &[PathBuf], exported_len_max: usize) -> anyhow::R
     }
     let listed = tidings(&data, &["list", "--json"]).await?;
     ensure!(listed.stdout.lines().count() == conversations.len(), "the list has other conversations");
-    let mut compared = 0;
-    for (conversation, lines) in conversations {
-        if compared == exported_len_max {
-            break;
-        }
-        compared += 1;
+    for (conversation, lines) in conversations.into_iter().take(exported_len_max) {
         let exported = tidings(&data, &["export", "--conversation", conversation]).await?;
         let events: Vec<Exported> = exported
             .stdout
