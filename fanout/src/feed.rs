@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kernel::{
     conversation::{ConversationState, Fact},
     event_log::BATCH_LEN_MAX,
-    history::{Extent, Order, StoredEvent},
+    history::{self, Extent, Order, StoredEvent},
     mirror::{LiveEvent, Mirror, MirrorError, Tracked},
 };
 use schemas::Position;
@@ -48,10 +48,7 @@ pub(crate) async fn page(
         };
         return Ok(cut(events, filled));
     }
-    let history = match mirror.history().progress(partition).await? {
-        Some(progress) => progress.position,
-        None => Position::START,
-    };
+    let history = history::place(&**mirror.history(), partition, &mirror.epoch()).await?;
     let view = View { recent_since: tracked.recent_since(), history };
     match switchover.source(view) {
         // The window grew to cover it meanwhile; the next call reads it.
