@@ -18,7 +18,7 @@ async fn mirror(world: &World) -> Arc<Mirror> {
 }
 
 fn state_of(tracked: &Tracked) -> Option<crate::conversation::ConversationState> {
-    tracked.look(|state| state.cloned())
+    tracked.look(|state| Some(state?.clone()))
 }
 
 fn soon() -> Instant {
