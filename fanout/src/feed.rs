@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kernel::{
     conversation::{ConversationState, Fact},
     event_log::BATCH_LEN_MAX,
-    history::{Extent, Order, StoredEvent},
+    history::{self, Extent, Order, StoredEvent},
     mirror::{LiveEvent, Mirror, MirrorError, Tracked},
 };
 use schemas::Position;
@@ -48,10 +48,7 @@ pub(crate) async fn page(
         };
         return Ok(cut(events, filled));
     }
-    let history = match mirror.history().progress(partition).await? {
-        Some(progress) => progress.position,
-        None => Position::START,
-    };
+    let history = history::place(&**mirror.history(), partition, &mirror.epoch()).await?;
     let view = View { recent_since: tracked.recent_since(), history };
     match switchover.source(view) {
         // The window grew to cover it meanwhile; the next call reads it.
@@ -156,7 +153,10 @@ async fn scan(
 
 #[cfg(test)]
 mod tests {
-    use kernel::testing::{World, created, posted};
+    use kernel::{
+        history::HistoryError,
+        testing::{World, created, posted},
+    };
     use schemas::Partition;
 
     use super::*;
@@ -177,5 +177,20 @@ mod tests {
         world.project(Partition(0), 2).await;
         let page = scan(&mirror, &tracked, after, up_to).await.unwrap();
         assert_eq!((page.events.len(), page.filled), (0, Filled::UpTo(after)));
+    }
+
+    #[tokio::test]
+    async fn the_history_of_another_log_fills_nothing() {
+        let (world, mut other) = (World::new(1), World::new(1));
+        for world in [&world, &other] {
+            world.append(&created("tea")).await;
+            world.append(&posted("tea", "m-1", "ann")).await;
+        }
+        other.project(Partition(0), 2).await;
+        let (log, history) = (Arc::new(world.log.clone()), Arc::new(other.history.clone()));
+        let mirror = Mirror::start(log, history).await.unwrap();
+        let tracked = mirror.track(&"tea".parse().unwrap()).await.unwrap();
+        let page = page(&mirror, &tracked, &Switchover::resuming(Position::START), 10).await;
+        assert!(matches!(page, Err(MirrorError::History(HistoryError::OtherLog { .. }))), "{page:?}");
     }
 }

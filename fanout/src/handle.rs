@@ -155,8 +155,7 @@ impl Asked<'_> {
     }
 
     async fn publish(&self, request: PublishRequest) -> Result<Outcome<'static>, RpcError> {
-        let conversation = request.channel.parse().map_err(|_| RpcError::from(ErrorCode::BAD_REQUEST))?;
-        let request = rpc::publish(&self.identity, conversation, request.data.as_deref())?;
+        let request = rpc::publish(&self.identity, request.channel, request.data.as_deref())?;
         self.shard.around.sink.execute(request).await?;
         Ok(Outcome::Publish(Empty {}))
     }

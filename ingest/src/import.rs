@@ -76,7 +76,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, CommandError> {
         match line::read(line) {
             Ok(event) => parsed.lines.push((number, event)),
             Err(error) => {
-                let (code, message) = (error.code(), error.message().to_owned());
+                let (code, message) = (error.code(), error.to_string());
                 parsed.refused.push(RefusedLine { line: number, code, message });
             }
         }

@@ -36,7 +36,6 @@
 
 mod accept;
 mod append;
-mod fields;
 mod fresh;
 mod import;
 mod ingest;

@@ -4,22 +4,20 @@
 //! lags; a lookup waits until nothing lies there, so that "not found" means "never happened". What it costs when nothing
 //! lags: two reads of the history.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use kernel::{
     command::CommandError,
     conversation::{ConversationState, MessageFacts, Refusal, Repeats, Seen},
-    history::{Found, Progress},
+    history::{self, Found},
     mirror::{Mirror, Tracked},
 };
 use parking_lot::Mutex;
 use schemas::{EventId, Partition, Position, Timestamp, UserId};
-use tokio::time::sleep;
+use tokio::time::Instant;
 
-use crate::append::unavailable;
+use crate::{append::unavailable, limits::IMPORT_PREPARE_MAX};
 
-/// How long to wait before looking again whether the history has come on.
-const LAG_PAUSE: Duration = Duration::from_millis(20);
 const POSTED: &str = "MessagePosted";
 
 /// Looks ids up.
@@ -57,7 +55,8 @@ impl Recall {
         Self { horizons: (0..partitions).map(|_| Mutex::default()).collect() }
     }
 
-    /// The valid event with this id. The mirror must be fresh. Waits for the history without end: bound it.
+    /// The valid event with this id. The mirror must be fresh. Waits for the history as long as the longest
+    /// preparation may take: bound it.
     ///
     /// # Errors
     /// The log or the history does not answer.
@@ -101,41 +100,42 @@ impl Recall {
         id: &EventId,
         sight: Sight,
     ) -> Result<Option<Known>, CommandError> {
-        while !self.history_meets(mirror, tracked.partition(), &sight).await? {
-            sleep(LAG_PAUSE).await;
+        let deadline = Instant::now() + IMPORT_PREPARE_MAX;
+        while let Some(lacking) = self.lacking(mirror, tracked.partition(), &sight).await? {
+            let (history, partition) = (&**mirror.history(), tracked.partition());
+            let reached = history::reach(history, partition, lacking, &mirror.epoch(), deadline).await;
+            reached.map_err(unavailable)?;
         }
         // Asked after its progress: it sees at least everything below what it told.
         let found = mirror.history().find(tracked.conversation(), id).await.map_err(unavailable)?;
         Ok(found.map(Known::from))
     }
 
-    /// Whether the history has everything that lies before the sight of the state.
-    async fn history_meets(
+    /// What the history must reach before a look at it can prove anything; `None` if it has everything that lies before
+    /// the sight of the state.
+    async fn lacking(
         &self,
         mirror: &Mirror,
         partition: Partition,
         sight: &Sight,
-    ) -> Result<bool, CommandError> {
-        let position = match mirror.history().progress(partition).await.map_err(unavailable)? {
-            None => Position::START,
-            Some(Progress { epoch, position }) if epoch == mirror.epoch() => position,
-            Some(_) => return Err(unavailable("the history was built from another log")),
-        };
+    ) -> Result<Option<Position>, CommandError> {
+        let place = history::place(&**mirror.history(), partition, &mirror.epoch()).await;
+        let position = place.map_err(unavailable)?;
         if position >= sight.up_to {
-            return Ok(true);
+            return Ok(None);
         }
         let horizon = self.horizons.get(usize::try_from(partition.0).unwrap_or(usize::MAX));
         let noted = horizon.and_then(|horizon| *horizon.lock());
         if noted.is_some_and(|noted| position >= noted.position && noted.recorded_at >= sight.since) {
-            return Ok(true);
+            return Ok(None);
         }
         let lacking = mirror.log().read(partition, position, sight.up_to, 1).await.map_err(unavailable)?;
-        let Some(first) = lacking.first() else { return Ok(true) };
+        let Some(first) = lacking.first() else { return Ok(None) };
         let recorded_at = first.recorded_at;
         if let Some(horizon) = horizon {
             *horizon.lock() = Some(Horizon { position, recorded_at });
         }
-        Ok(recorded_at >= sight.since)
+        Ok((recorded_at < sight.since).then_some(first.offset.position()))
     }
 }
 

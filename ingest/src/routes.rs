@@ -2,7 +2,7 @@
 //!
 //! A request goes through layers, and each may end it: address and method (else it is left to other routes), identity,
 //! body (size, time, coding), JSON, the rules of each name and text, the command. The table of routes is data;
-//! from address and body to command is a pure function for each ([`asks`]).
+//! from address and body to command is the affair of [`kernel::command::wire`].
 
 use std::{future::ready, sync::Arc};
 
@@ -10,23 +10,23 @@ use bytes::Buf;
 use futures_util::Stream;
 use http::HeaderMap;
 use kernel::{
-    command::{CommandSink, Request},
+    command::{CommandSink, wire},
     identity::Identity,
 };
 use schemas::Answer;
 use warp::{Filter, filters::BoxedFilter, path::FullPath, reply::Response};
 
-mod asks;
 mod body;
 mod fault;
 mod path;
+mod table;
 
 pub use body::BodyLimits;
 
-use crate::{fields::Fields, ingest::Ingest};
-use asks::{Ask, ROUTES, Route, Verb};
+use crate::ingest::Ingest;
 use fault::Fault;
 use path::Captured;
+use table::{ROUTES, Route, Verb};
 
 const IMPORT: &str = "/v1/import";
 
@@ -77,8 +77,7 @@ impl Maker {
                 let ingest = Arc::clone(&ingest);
                 async move {
                     let body = body::read(&headers, stream, limits.len_max, limits.time_max).await;
-                    let ask = body.and_then(|body| ask(route, &captured, &body));
-                    reply(command(&ingest, identity, ask).await)
+                    reply(command(&ingest, identity, route.method, &captured, body).await)
                 }
             })
             .boxed()
@@ -101,22 +100,15 @@ fn at(pattern: &'static str, verb: Verb) -> BoxedFilter<(Captured,)> {
         .boxed()
 }
 
-fn ask(route: &Route, captured: &Captured, body: &[u8]) -> Result<Ask, Fault> {
-    let fields = if route.body_may_be_empty && body.is_empty() {
-        Fields::none()
-    } else {
-        Fields::read(body, route.fields)?
-    };
-    (route.ask)(captured, &fields)
-}
-
 async fn command(
     ingest: &Ingest,
     identity: Identity,
-    ask: Result<Ask, Fault>,
+    method: &str,
+    captured: &Captured,
+    body: Result<Vec<u8>, Fault>,
 ) -> Result<http::Response<Vec<u8>>, Fault> {
-    let Ask { conversation, event_id, command } = ask?;
-    let accepted = ingest.execute(Request { identity, conversation, event_id, command }).await?;
+    let request = wire::request(identity, method, &captured.decoded()?, &body?)?;
+    let accepted = ingest.execute(request).await?;
     let answer = if accepted.duplicate { Answer::ok(accepted) } else { Answer::created(accepted) };
     Ok(answer.into_response())
 }

@@ -3,6 +3,8 @@
 //! A [`Command`] is imperative and may be refused; what becomes of it is an event. Each carries an id that its
 //! sender chose ([`Request::event_id`]): sent again, it gives the same position and happens once.
 
+pub mod wire;
+
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
@@ -194,6 +196,20 @@ impl CommandError {
         }
     }
 
+    /// What the sender is told. The reasons are for the operator, who finds them in the log.
+    pub fn for_client(&self) -> String {
+        match self {
+            Self::Unavailable { .. } => {
+                "not accepted, and nothing was done; send it again with the same id".to_owned()
+            }
+            Self::Unknown { .. } => {
+                "it is not known whether it was done; send it again with the same id, and it will not happen twice"
+                    .to_owned()
+            }
+            Self::Refused(_) | Self::Invalid(_) => self.to_string(),
+        }
+    }
+
     /// Whether sending the same command again, with the same id, can help.
     pub const fn retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Unknown { .. })
@@ -213,3 +229,24 @@ pub trait CommandSink: Send + Sync + fmt::Debug {
 
 /// Shares a sink.
 pub type SharedSink = Arc<dyn CommandSink>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_for_the_operator_do_not_reach_the_client() {
+        let reason = "broker 10.0.0.7 is down".to_owned();
+        for error in [
+            CommandError::Unavailable { reason: reason.clone() },
+            CommandError::Unknown { reason: reason.clone() },
+        ] {
+            assert!(error.to_string().contains(&reason));
+            assert!(!error.for_client().contains("10.0.0.7"), "{}", error.for_client());
+            assert!(error.for_client().contains("with the same id"));
+        }
+        for error in [CommandError::Refused(Refusal::Full), CommandError::Invalid("too long".to_owned())] {
+            assert_eq!(error.for_client(), error.to_string());
+        }
+    }
+}

@@ -29,6 +29,7 @@ pub mod conformance;
 mod digest;
 pub mod faulty;
 pub mod memory;
+mod reach;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ mod words;
 
 pub use changes::changes_of;
 pub use digest::{Digest, TableDigest};
+pub use reach::{ReachError, place, reach};
 
 /// The outcome of folding some records of one partition, in order.
 #[derive(Debug, Clone)]

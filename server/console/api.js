@@ -42,7 +42,8 @@ export class Api {
     return this.ask(`/v1/conversations/${encodeURIComponent(id)}/messages`, { before, after, limit });
   }
 
-  create({ conversation, title, visibility, members }) {
+  /** The id is chosen here if nobody did: a try that is repeated must not make a second conversation. */
+  create({ conversation = freshId(), title, visibility, members }) {
     return this.command("POST", "/v1/conversations", { conversation, title, visibility, members });
   }
 

@@ -5,7 +5,7 @@
 
 use kernel::{
     event_log::{BATCH_LEN_MAX, ReadError, Record, SharedLog},
-    history::{Batch, HistoryError, Progress, SharedHistory},
+    history::{self, Batch, HistoryError, SharedHistory},
 };
 use schemas::{Epoch, Offset, Partition, Position, codec::Codec};
 
@@ -104,13 +104,7 @@ impl Fold {
         partition: Partition,
     ) -> Result<Self, ProjectError> {
         let epoch = log.epoch();
-        let place = match history.progress(partition).await? {
-            None => Position::START,
-            Some(Progress { epoch: found, .. }) if found != epoch => {
-                return Err(HistoryError::OtherLog { expected: epoch, found }.into());
-            }
-            Some(Progress { position, .. }) => position,
-        };
+        let place = history::place(&**history, partition, &epoch).await?;
         let tail = log.tail(partition).await?;
         if place > tail {
             return Err(ProjectError::AheadOfLog { partition, position: place, tail });

@@ -15,38 +15,15 @@ use std::{
 use futures_util::future::try_join_all;
 use kernel::{
     event_log::SharedLog,
-    history::{HistoryError, Progress, SharedHistory},
+    history::{ReachError, SharedHistory, reach},
 };
 use schemas::{Partition, Position};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 /// How long a question waits for the history.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long the log may take to say where it ends.
 const TAIL_WAIT_MAX: Duration = Duration::from_secs(1);
-/// The first pause between two looks at the history; twice as long each time.
-const POLL_MIN: Duration = Duration::from_millis(1);
-/// The longest pause.
-const POLL_MAX: Duration = Duration::from_millis(50);
-
-/// Why a question cannot be answered from the history.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Stale {
-    /// The history did not come so far in time. Trying again may help.
-    #[error("the history is at position {place} of partition {partition} and did not reach {wanted} in time")]
-    Behind {
-        /// Which partition.
-        partition: Partition,
-        /// How far it is.
-        place: Position,
-        /// How far it should be.
-        wanted: Position,
-    },
-    /// The history did not answer.
-    #[error(transparent)]
-    History(#[from] HistoryError),
-}
-
 /// Waits for the history.
 #[derive(Debug)]
 pub struct Freshness {
@@ -66,41 +43,20 @@ impl Freshness {
     /// Waits until the history has everything that is in `partition` now, at most [`WAIT_MAX`].
     ///
     /// # Errors
-    /// See [`Stale`].
-    pub async fn reach(&self, partition: Partition) -> Result<(), Stale> {
+    /// See [`ReachError`].
+    pub async fn reach(&self, partition: Partition) -> Result<(), ReachError> {
         let deadline = Instant::now() + WAIT_MAX;
         let wanted = self.tail(partition).await;
-        let mut pause = POLL_MIN;
-        loop {
-            let place = timeout_at(deadline, self.place(partition)).await.map_err(|_| no_answer())??;
-            if place >= wanted {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                return Err(Stale::Behind { partition, place, wanted });
-            }
-            sleep(pause.min(deadline - Instant::now())).await;
-            pause = (pause * 2).min(POLL_MAX);
-        }
+        reach(&*self.history, partition, wanted, &self.log.epoch(), deadline).await
     }
 
     /// The same for every partition, within the same time.
     ///
     /// # Errors
-    /// See [`Stale`].
-    pub async fn reach_all(&self) -> Result<(), Stale> {
+    /// See [`ReachError`].
+    pub async fn reach_all(&self) -> Result<(), ReachError> {
         let partitions = (0..self.log.partitions()).map(Partition);
         try_join_all(partitions.map(|partition| self.reach(partition))).await.map(drop)
-    }
-
-    async fn place(&self, partition: Partition) -> Result<Position, HistoryError> {
-        match self.history.progress(partition).await? {
-            None => Ok(Position::START),
-            Some(Progress { epoch, position }) if epoch == self.log.epoch() => Ok(position),
-            Some(Progress { epoch: found, .. }) => {
-                Err(HistoryError::OtherLog { expected: self.log.epoch(), found })
-            }
-        }
     }
 
     /// Where the log ends, or as much as is known of that.
@@ -121,10 +77,6 @@ impl Freshness {
             self.tails.get(partition.0 as usize).map(|seen| seen.fetch_max(tail.get(), Ordering::Relaxed));
         tail.max(Position::new(before.unwrap_or(0)))
     }
-}
-
-fn no_answer() -> HistoryError {
-    HistoryError::Unavailable { reason: "it did not say in time how far it is".to_owned() }
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kernel::mirror::{LiveEvent, Tracked};
+use kernel::{
+    history::reach,
+    mirror::{LiveEvent, Tracked},
+};
 use schemas::Position;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Asked, subscribe::temporary};
 use crate::{
@@ -20,7 +23,6 @@ use crate::{
 const PUBLICATIONS_LEN_MAX: usize = 300;
 /// How long the history may take to reach this node's place before the client is told to try again.
 const HISTORY_WAIT: Duration = Duration::from_secs(2);
-const HISTORY_POLL: Duration = Duration::from_millis(5);
 
 /// Answers with a page. Limits count events of this conversation, so a page that is not full is the last.
 pub(super) async fn history(at: &Asked<'_>, request: &HistoryRequest) -> Result<(), ErrorCode> {
@@ -88,16 +90,8 @@ async fn back(
     let mirror = &at.shard.around.mirror;
     let wanted = before.min(mirror.place(tracked.partition()));
     let deadline = Instant::now() + HISTORY_WAIT;
-    loop {
-        let progress = mirror.history().progress(tracked.partition()).await;
-        let progress = progress.map_err(|error| temporary(&error.into()))?;
-        if progress.is_some_and(|progress| progress.position >= wanted) {
-            break;
-        }
-        if Instant::now() > deadline {
-            return Err(ErrorCode::INTERNAL);
-        }
-        sleep(HISTORY_POLL).await;
-    }
+    let (history, partition) = (&**mirror.history(), tracked.partition());
+    let reached = reach(history, partition, wanted, &mirror.epoch(), deadline).await;
+    reached.map_err(|error| temporary(&error))?;
     feed::page_back(mirror, tracked, before, limit).await.map_err(|error| temporary(&error))
 }

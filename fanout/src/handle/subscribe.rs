@@ -1,8 +1,7 @@
 //! `subscribe`: where a client's position meets the log.
 
-use std::{rc::Rc, time::Duration};
+use std::{fmt, rc::Rc, time::Duration};
 
-use kernel::mirror::MirrorError;
 use schemas::{ConversationId, Position};
 use tokio::time::Instant;
 
@@ -86,7 +85,7 @@ pub(super) async fn open(
 }
 
 /// Log or history do not answer. It must be a temporary error: any other ends the subscription for good.
-pub(super) fn temporary(error: &MirrorError) -> ErrorCode {
+pub(super) fn temporary(error: &impl fmt::Display) -> ErrorCode {
     tracing::warn!(%error, "a client was told to try again");
     ErrorCode::INTERNAL
 }
@@ -107,7 +106,7 @@ async fn beginning(
     let partition = topic.tracked.partition();
     if request.offset > mirror.place(partition) {
         // It came from a node that is further, or the log lost what the client has seen.
-        let tail = mirror.log().tail(partition).await.map_err(|error| temporary(&error.into()))?;
+        let tail = mirror.log().tail(partition).await.map_err(|error| temporary(&error))?;
         if request.offset > tail {
             return Ok(Beginning::Lost);
         }

@@ -47,6 +47,10 @@ async fn a_publish_comes_back_to_everybody_with_its_position() {
     assert_eq!(reply["rpc"]["data"]["offset"], 3);
     let reply = ann.ask("rpc", json!({"method": "nonsense"})).await;
     assert_eq!(reply["error"]["code"], 104);
+    let nameless = json!({"method": "conversation.create", "data": {"client_event_id": "c-1"}});
+    let reply = ann.ask("rpc", nameless).await;
+    assert_eq!(reply["error"]["code"], 107);
+    assert!(reply["error"]["message"].as_str().unwrap().contains("name it too"), "{reply}");
 }
 
 #[tokio::test]

@@ -1,12 +1,11 @@
 //! One line of an import, and the event it tells of.
 
+use kernel::command::wire::{Fields, WireError, parse, required};
 use schemas::{
     ChatEvent, ConversationId, EventBody, EventId, MessageText, PartingWords, Timestamp, UserId,
     event::{MemberJoined, MemberLeft, MemberRenamed, MessagePosted, Style},
 };
 use serde::Deserialize;
-
-use crate::fields::{FieldError, Fields, parse, required};
 
 const FIELDS: &[&str] = &["conversation", "at", "author", "kind", "text", "reply_to", "id"];
 const KINDS: &str = "message, action, join, leave, rename";
@@ -23,7 +22,7 @@ enum Kind {
 }
 
 /// The event that a line tells of.
-pub(super) fn read(line: &[u8]) -> Result<ChatEvent, FieldError> {
+pub(super) fn read(line: &[u8]) -> Result<ChatEvent, WireError> {
     let fields = Fields::read(line, FIELDS)?;
     let kind: Kind = required("kind", fields.choice("kind", KINDS)?)?;
     let text: String = fields.value("text", "a text")?.unwrap_or_default();
@@ -33,7 +32,7 @@ pub(super) fn read(line: &[u8]) -> Result<ChatEvent, FieldError> {
     let actor: UserId = required("author", fields.text("author")?)?;
     let occurred_at = time(&fields)?;
     if reply_to.is_some() && !matches!(kind, Kind::Message | Kind::Action) {
-        return Err(FieldError::Invalid("reply_to: only messages and actions answer something".to_owned()));
+        return Err(WireError::Invalid("reply_to: only messages and actions answer something".to_owned()));
     }
     let body = body_of(kind, &text, reply_to.as_ref(), &actor)?;
     Ok(ChatEvent { event_id, conversation, actor, occurred_at, body })
@@ -44,8 +43,8 @@ fn body_of(
     text: &str,
     reply_to: Option<&EventId>,
     actor: &UserId,
-) -> Result<EventBody, FieldError> {
-    let posted = |style| -> Result<EventBody, FieldError> {
+) -> Result<EventBody, WireError> {
+    let posted = |style| -> Result<EventBody, WireError> {
         let text: MessageText = parse("text", text)?;
         Ok(MessagePosted { text, style, reply_to: reply_to.cloned() }.into())
     };
@@ -53,7 +52,7 @@ fn body_of(
         Kind::Message => posted(Style::Plain),
         Kind::Action => posted(Style::Action),
         Kind::Join if text.is_empty() => Ok(MemberJoined { member: actor.clone() }.into()),
-        Kind::Join => Err(FieldError::Invalid("text: who joins says nothing".to_owned())),
+        Kind::Join => Err(WireError::Invalid("text: who joins says nothing".to_owned())),
         Kind::Leave => {
             let parting_words: PartingWords = parse("text", text)?;
             Ok(MemberLeft { parting_words }.into())
@@ -62,10 +61,10 @@ fn body_of(
     }
 }
 
-fn time(fields: &Fields<'_>) -> Result<Timestamp, FieldError> {
+fn time(fields: &Fields<'_>) -> Result<Timestamp, WireError> {
     let at: String = required("at", fields.value("at", "a text")?)?;
     at.parse().map_err(|_| {
-        FieldError::Invalid("at: a time is wanted, written like 2024-02-26T08:49:39.372Z".to_owned())
+        WireError::Invalid("at: a time is wanted, written like 2024-02-26T08:49:39.372Z".to_owned())
     })
 }
 

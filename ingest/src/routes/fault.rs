@@ -1,10 +1,11 @@
 //! Why a request was not done, as HTTP says it.
 
 use http::StatusCode;
-use kernel::{command::CommandError, conversation::Refusal};
+use kernel::{
+    command::{CommandError, wire::WireError},
+    conversation::Refusal,
+};
 use schemas::Answer;
-
-use crate::fields::FieldError;
 
 /// Seconds after which to try again what may be possible then.
 const RETRY_AFTER_S: u32 = 1;
@@ -12,8 +13,8 @@ const RETRY_AFTER_S: u32 = 1;
 /// Why a request was not done.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// Its fields.
-    Field(FieldError),
+    /// What it says.
+    Wire(WireError),
     /// Its body is longer than it may be.
     TooLarge {
         /// How many bytes it may have.
@@ -31,9 +32,9 @@ pub(super) enum Fault {
     Command(CommandError),
 }
 
-impl From<FieldError> for Fault {
-    fn from(error: FieldError) -> Self {
-        Self::Field(error)
+impl From<WireError> for Fault {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
     }
 }
 
@@ -46,7 +47,8 @@ impl From<CommandError> for Fault {
 impl Fault {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Field(_) | Self::BrokenOff => StatusCode::BAD_REQUEST,
+            Self::Wire(WireError::UnknownMethod) => StatusCode::NOT_FOUND,
+            Self::Wire(_) | Self::BrokenOff => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -57,7 +59,7 @@ impl Fault {
 
     fn code(&self) -> &'static str {
         match self {
-            Self::Field(error) => error.code(),
+            Self::Wire(error) => error.code(),
             Self::BrokenOff => "bad_json",
             Self::TooLarge { .. } => "body_too_large",
             Self::TooSlow => "body_too_slow",
@@ -69,21 +71,13 @@ impl Fault {
 
     fn message(&self) -> String {
         match self {
-            Self::Field(error) => error.message().to_owned(),
+            Self::Wire(error) => error.to_string(),
             Self::BrokenOff => "the body broke off".to_owned(),
             Self::TooLarge { max } => format!("the body has more than {max} bytes"),
             Self::TooSlow => "the body took too long; send it faster".to_owned(),
             Self::Encoding => "the body is compressed; send it as it is".to_owned(),
             Self::AdminOnly => "a token with the scope admin is needed".to_owned(),
-            // The reasons are for the operator, who finds them in the log.
-            Self::Command(CommandError::Unavailable { .. }) => {
-                "not accepted, and nothing was done; send it again with the same id".to_owned()
-            }
-            Self::Command(CommandError::Unknown { .. }) => {
-                "it is not known whether it was done; send it again with the same id, and it will not happen twice"
-                    .to_owned()
-            }
-            Self::Command(error) => error.to_string(),
+            Self::Command(error) => error.for_client(),
         }
     }
 
@@ -159,8 +153,9 @@ mod tests {
             Fault::Command(CommandError::Invalid("x".to_owned())),
             Fault::Command(CommandError::Unavailable { reason: String::new() }),
             Fault::Command(CommandError::Unknown { reason: String::new() }),
-            Fault::Field(FieldError::BadJson("x".to_owned())),
-            Fault::Field(FieldError::Invalid("x".to_owned())),
+            Fault::Wire(WireError::UnknownMethod),
+            Fault::Wire(WireError::BadJson("x".to_owned())),
+            Fault::Wire(WireError::Invalid("x".to_owned())),
             Fault::TooLarge { max: 1 },
             Fault::TooSlow,
             Fault::BrokenOff,
@@ -173,12 +168,5 @@ mod tests {
             assert!(row.contains(&format!("`{code}`")), "{code} under {status}");
             assert_eq!(retry, status == 503, "{code}");
         }
-    }
-
-    #[test]
-    fn reasons_for_the_operator_do_not_reach_the_client() {
-        let reason = "broker 10.0.0.7 is down".to_owned();
-        let answer = Fault::Command(CommandError::Unavailable { reason }).answer().into_response();
-        assert!(!String::from_utf8(answer.into_body()).unwrap().contains("10.0.0.7"));
     }
 }

@@ -1,15 +1,12 @@
 //! Addresses: matched segment by segment, and decoded after that, so that an encoded slash is no separator.
 
-use std::{fmt, str::FromStr};
-
 use percent_encoding::percent_decode_str;
 
-use super::fault::Fault;
-use crate::fields::{FieldError, parse};
+use kernel::command::wire::{Given, WireError};
 
 /// What stands in an address for the `{…}` of its pattern, still encoded, in their order; none is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Captured(Vec<(&'static str, String)>);
+pub(super) struct Captured(Vec<Given>);
 
 impl Captured {
     /// The parts of `path`, if it is of the form of `pattern`.
@@ -28,21 +25,18 @@ impl Captured {
         segments.next().is_none().then_some(Self(captured))
     }
 
-    /// The part with this name in the pattern, decoded and checked.
-    pub(super) fn get<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<T, Fault> {
-        let found = self.0.iter().find(|(known, _)| *known == name);
-        let encoded = found.map(|(_, encoded)| encoded.as_str()).unwrap_or_default();
-        let decoded = percent_decode_str(encoded)
-            .decode_utf8()
-            .map_err(|_| FieldError::Invalid(format!("{name}: the address is not UTF-8")))?;
-        Ok(parse(name, &decoded)?)
+    /// The parts, decoded.
+    pub(super) fn decoded(&self) -> Result<Vec<Given>, WireError> {
+        let decode = |(name, encoded): &Given| match percent_decode_str(encoded).decode_utf8() {
+            Ok(decoded) => Ok((*name, decoded.into_owned())),
+            Err(_) => Err(WireError::Invalid(format!("{name}: the address is not UTF-8"))),
+        };
+        self.0.iter().map(decode).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use schemas::{ConversationId, Emoji};
-
     use super::*;
 
     const PATTERN: &str = "/v1/conversations/{conversation}/messages";
@@ -50,7 +44,7 @@ mod tests {
     #[test]
     fn only_addresses_of_the_form_match() {
         let captured = Captured::matching(PATTERN, "/v1/conversations/te%61/messages").unwrap();
-        assert_eq!(captured.get::<ConversationId>("conversation").unwrap().as_str(), "tea");
+        assert_eq!(captured.decoded().unwrap(), [("conversation", "tea".to_owned())]);
         for other in [
             "/v1/conversations",
             "/v1/conversations//messages",
@@ -64,13 +58,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_decoded_obeys_the_rule_of_its_name() {
-        for bad in ["%2E%2E%2Fetc", "tea%0A", "%FF", "te%zz", "%20"] {
-            let path = format!("/v1/conversations/{bad}/messages");
-            let captured = Captured::matching(PATTERN, &path).unwrap();
-            assert!(captured.get::<ConversationId>("conversation").is_err(), "{bad}");
-        }
-        let captured = Captured::matching("/{emoji}", "/%F0%9F%91%8D").unwrap();
-        assert_eq!(captured.get::<Emoji>("emoji").unwrap().as_str(), "👍");
+    fn each_part_is_decoded_as_a_whole() {
+        let captured = Captured::matching("/{member}/{emoji}", "/a%2Fb%0A/%F0%9F%91%8D").unwrap();
+        let parts = [("member", "a/b\n".to_owned()), ("emoji", "👍".to_owned())];
+        assert_eq!(captured.decoded().unwrap(), parts);
+        let captured = Captured::matching(PATTERN, "/v1/conversations/%FF/messages").unwrap();
+        assert_eq!(captured.decoded().unwrap_err().code(), "invalid");
     }
 }

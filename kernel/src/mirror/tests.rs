@@ -22,7 +22,7 @@ async fn mirror(world: &World) -> Arc<Mirror> {
     reason = "the method is not general enough over lifetimes"
 )]
 fn state_of(tracked: &Tracked) -> Option<crate::conversation::ConversationState> {
-    tracked.look(|state| state.cloned())
+    tracked.look(|state| Some(state?.clone()))
 }
 
 fn soon() -> Instant {

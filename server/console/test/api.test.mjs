@@ -30,6 +30,14 @@ test("a command whose outcome is unknown is sent again with the same id", async 
   assert.equal(requests.length, 3);
 });
 
+test("a conversation that nobody named has the same name in every try", async () => {
+  const { api, requests } = served([503, "outcome_unknown", null], [200, "ok", { offset: 1 }]);
+  await api.create({ title: "Tea" });
+  const names = requests.map(({ body }) => body.conversation);
+  assert.match(names[0], /^[A-Za-z0-9]{20}$/);
+  assert.deepEqual(names, [names[0], names[0]]);
+});
+
 test("it gives up after four tries", async () => {
   const { api, requests } = served(...Array(5).fill([503, "unavailable", null]));
   await assert.rejects(api.conversations(), { status: 503, code: "unavailable" });

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use kernel::event_log::faulty::{Fault, Faults, FaultyLog};
+use kernel::{
+    event_log::faulty::{Fault, Faults, FaultyLog},
+    history::HistoryError,
+};
 
 use super::*;
 use crate::projector::Projector;
@@ -43,7 +46,7 @@ async fn it_waits_two_seconds_and_no_longer() {
     append(&log, &workload(1, 10)).await;
     let began = Instant::now();
     let stale = fresh(&log, &history).reach(P0).await.unwrap_err();
-    assert!(matches!(stale, Stale::Behind { place: Position::START, .. }), "{stale}");
+    assert!(matches!(stale, ReachError::Behind { place: Position::START, .. }), "{stale}");
     assert_eq!(began.elapsed(), WAIT_MAX);
     assert!(fresh(&log, &history).reach_all().await.is_err());
     assert_eq!(began.elapsed(), WAIT_MAX * 2, "the partitions are waited for at the same time");
@@ -63,7 +66,7 @@ async fn a_log_that_is_down_keeps_nobody_from_reading() {
     assert!(freshness.reach(P0).await.is_err());
     faults.on(Fault::TailFails);
     let stale = freshness.reach(P0).await.unwrap_err();
-    assert!(matches!(stale, Stale::Behind { wanted, .. } if wanted == Position::new(10)));
+    assert!(matches!(stale, ReachError::Behind { wanted, .. } if wanted == Position::new(10)));
 }
 
 #[tokio::test]
@@ -72,5 +75,5 @@ async fn the_history_of_another_log_is_no_answer() {
     append(&other, &workload(1, 1)).await;
     crate::rebuild::rebuild(other, SharedHistory::clone(&history), |_| ()).await.unwrap();
     let stale = fresh(&log, &history).reach(P0).await.unwrap_err();
-    assert!(matches!(stale, Stale::History(HistoryError::OtherLog { .. })));
+    assert!(matches!(stale, ReachError::History(HistoryError::OtherLog { .. })));
 }

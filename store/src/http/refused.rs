@@ -1,11 +1,12 @@
 //! Why a question is not answered, and how that is said.
 
 use http::StatusCode;
-use kernel::{conversation::Refusal, history::HistoryError};
+use kernel::{
+    conversation::Refusal,
+    history::{HistoryError, ReachError},
+};
 use schemas::Answer;
 use warp::reply::Response;
-
-use crate::freshness::Stale;
 
 /// Seconds after which a question that cannot be answered now is worth asking again.
 const RETRY_AFTER_S: u32 = 1;
@@ -60,14 +61,14 @@ impl From<HistoryError> for Refused {
     }
 }
 
-impl From<Stale> for Refused {
-    fn from(stale: Stale) -> Self {
-        match stale {
-            Stale::Behind { .. } => {
-                tracing::warn!(error = %stale, "a question waited in vain");
+impl From<ReachError> for Refused {
+    fn from(error: ReachError) -> Self {
+        match error {
+            ReachError::Behind { .. } => {
+                tracing::warn!(%error, "a question waited in vain");
                 Self::Behind
             }
-            Stale::History(error) => error.into(),
+            ReachError::History(error) => error.into(),
         }
     }
 }

@@ -10,44 +10,56 @@ use serde::{
 };
 use serde_json::{error::Category, value::RawValue};
 
-/// Why an object was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FieldError {
+/// Why an object, or what stands in it, was not accepted. Sending it again is useless.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// No method has this name.
+    #[error("there is no such method")]
+    UnknownMethod,
     /// Its form: not JSON, or not with these fields and types.
+    #[error("{0}")]
     BadJson(String),
     /// Its content: a value breaks its rule.
+    #[error("{0}")]
     Invalid(String),
 }
 
-impl FieldError {
-    /// The stable name of the refusal.
-    pub(crate) const fn code(&self) -> &'static str {
+impl WireError {
+    /// The stable name of the refusal, for programs.
+    pub const fn code(&self) -> &'static str {
         match self {
+            Self::UnknownMethod => "not_found",
             Self::BadJson(_) => "bad_json",
             Self::Invalid(_) => "invalid",
         }
     }
-
-    /// What is wrong.
-    pub(crate) fn message(&self) -> &str {
-        match self {
-            Self::BadJson(message) | Self::Invalid(message) => message,
-        }
-    }
 }
 
-type Read<T> = Result<T, FieldError>;
+pub(super) type Read<T> = Result<T, WireError>;
 
-/// The fields of one object.
+/// The fields of one object, and texts that were given beside it.
 #[derive(Debug)]
-pub(crate) struct Fields<'a>(Vec<(String, &'a RawValue)>);
+pub struct Fields<'a> {
+    object: Object<'a>,
+    given: &'a [Given],
+}
+
+/// The name and the value of a text that stood elsewhere, as in an address.
+pub type Given = (&'static str, String);
+
+/// The fields as they were written.
+#[derive(Debug)]
+struct Object<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
     /// The object in `bytes`, whose fields are all among `known`.
-    pub(crate) fn read(bytes: &'a [u8], known: &[&str]) -> Read<Self> {
+    ///
+    /// # Errors
+    /// It is not one object in UTF-8, has a field that is not known or one twice, or something stands behind it.
+    pub fn read(bytes: &'a [u8], known: &[&str]) -> Read<Self> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| bad(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
-        let Self(fields) = serde_json::from_str(text).map_err(|error| match error.classify() {
+        let Object(fields) = serde_json::from_str(text).map_err(|error| match error.classify() {
             Category::Data => bad("one JSON object is wanted"),
             _ => bad(format!("not JSON: {error}")),
         })?;
@@ -60,37 +72,53 @@ impl<'a> Fields<'a> {
                 return Err(bad(format!("{name}: stands there twice")));
             }
         }
-        Ok(Self(fields))
+        Ok(Self { object: Object(fields), given: &[] })
     }
 
-    /// No fields at all.
-    pub(crate) fn none() -> Self {
-        Self(Vec::new())
+    /// The same, and these texts beside it. They are not checked yet, as little as what stands in the object.
+    #[must_use]
+    pub fn beside(self, given: &'a [Given]) -> Self {
+        Self { given, ..self }
     }
 
     /// A text that is made into a `T`, which knows its rule.
-    pub(crate) fn text<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Read<Option<T>> {
+    ///
+    /// # Errors
+    /// It is no text, or breaks that rule.
+    pub fn text<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Read<Option<T>> {
+        if let Some((_, text)) = self.given.iter().find(|(key, _)| *key == name) {
+            return parse(name, text).map(Some);
+        }
         self.value::<String>(name, "a text")?.map(|text| parse(name, &text)).transpose()
     }
 
     /// A list of such texts.
-    pub(crate) fn texts<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Read<Option<Vec<T>>> {
+    ///
+    /// # Errors
+    /// It is no list of texts, or one of them breaks its rule.
+    pub fn texts<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Read<Option<Vec<T>>> {
         let texts = self.value::<Vec<String>>(name, "a list of texts")?;
         texts.map(|texts| texts.iter().map(|text| parse(name, text)).collect()).transpose()
     }
 
-    /// One of some words.
-    pub(crate) fn choice<T: DeserializeOwned>(&self, name: &str, words: &str) -> Read<Option<T>> {
+    /// One of some `words`, which are told to whoever sends another.
+    ///
+    /// # Errors
+    /// It is no text, or another word.
+    pub fn choice<T: DeserializeOwned>(&self, name: &str, words: &str) -> Read<Option<T>> {
         let _: Option<String> = self.value(name, "a text")?;
         let Some(raw) = self.raw(name) else { return Ok(None) };
         match serde_json::from_str(raw.get()) {
             Ok(choice) => Ok(Some(choice)),
-            Err(_) => Err(FieldError::Invalid(format!("{name}: one of {words} is wanted"))),
+            Err(_) => Err(WireError::Invalid(format!("{name}: one of {words} is wanted"))),
         }
     }
 
-    /// A value as JSON has it.
-    pub(crate) fn value<T: DeserializeOwned>(&self, name: &str, wanted: &str) -> Read<Option<T>> {
+    /// A value as JSON has it. `wanted` says what it should be.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn value<T: DeserializeOwned>(&self, name: &str, wanted: &str) -> Read<Option<T>> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         match serde_json::from_str(raw.get()) {
             Ok(value) => Ok(Some(value)),
@@ -101,29 +129,35 @@ impl<'a> Fields<'a> {
 
     /// The field as it was written; `null` is as good as nothing.
     fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        let found = self.0.iter().find(|(key, _)| key == name);
+        let found = self.object.0.iter().find(|(key, _)| key == name);
         found.map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")
     }
 }
 
 /// The value of a field that must be there.
-pub(crate) fn required<T>(name: &str, value: Option<T>) -> Read<T> {
+///
+/// # Errors
+/// It is not.
+pub fn required<T>(name: &str, value: Option<T>) -> Read<T> {
     value.ok_or_else(|| bad(format!("{name}: is missing")))
 }
 
-/// A `T` from a text, which it checks.
-pub(crate) fn parse<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Read<T> {
-    text.parse().map_err(|error: T::Err| FieldError::Invalid(format!("{name}: {error}")))
+/// A `T` from a text, which it checks. `name` says where the text stood.
+///
+/// # Errors
+/// The text breaks the rule.
+pub fn parse<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Read<T> {
+    text.parse().map_err(|error: T::Err| WireError::Invalid(format!("{name}: {error}")))
 }
 
-fn bad(message: impl Into<String>) -> FieldError {
-    FieldError::BadJson(message.into())
+fn bad(message: impl Into<String>) -> WireError {
+    WireError::BadJson(message.into())
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
             type Value = Vec<(String, &'de RawValue)>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -136,7 +170,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                 Ok(fields)
             }
         }
-        deserializer.deserialize_map(Object).map(Fields)
+        deserializer.deserialize_map(ObjectVisitor).map(Object)
     }
 }
 
@@ -183,7 +217,7 @@ mod tests {
         }
         let deep = format!("{{\"text\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
         assert_eq!(read(&deep).unwrap().text::<MessageText>("text").unwrap_err().code(), "bad_json");
-        assert!(Fields::read(b"{\"text\":\"\xff\"}", KNOWN).unwrap_err().message().contains("byte 9"));
+        assert!(Fields::read(b"{\"text\":\"\xff\"}", KNOWN).unwrap_err().to_string().contains("byte 9"));
     }
 
     #[test]
@@ -206,7 +240,7 @@ mod tests {
                 fields.texts::<UserId>("members")?;
                 fields.value::<i64>("n", "a number").map(|_| ())
             });
-            let message = refused.unwrap_err().message().to_owned();
+            let message = refused.unwrap_err().to_string();
             assert!(!message.contains("secret"), "{message}");
         }
     }
