@@ -141,7 +141,11 @@ async fn serve(
         if doing.is_none() {
             doing = waiting.pop_front().map(|command| {
                 let (shard, session) = (Rc::clone(shard), Rc::clone(session));
-                Box::pin(async move { handle::command(&shard, &session, command).await }) as Doing
+                Box::pin(async move {
+                    // Who does not read its answers gets no more of them.
+                    session.room_for_a_page().await;
+                    handle::command(&shard, &session, command).await
+                }) as Doing
             });
         }
         let done = async {

@@ -36,6 +36,7 @@ use tokio::{
     runtime, select,
     sync::{mpsc, oneshot},
     task::LocalSet,
+    time::timeout,
 };
 
 pub use protocol::{Disconnect, ErrorCode, Unsubscribe};
@@ -48,6 +49,9 @@ use shard::{Mail, Shard, Surroundings};
 const MAIL_LEN_MAX: usize = 4_096;
 /// Most folded stretches that wait for a shard; then the mirror waits for it.
 const FOLDED_LEN_MAX: usize = 256;
+
+/// How long beyond the window a shard may take to close its sessions.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How fanout is set up.
 #[derive(Debug, Clone)]
@@ -125,8 +129,8 @@ impl Fanout {
             }
         }
         for answer in drained {
-            // A shard that is gone has no sessions.
-            let _ = answer.await;
+            // A shard that is gone has no sessions, and one that does not answer is not waited for.
+            let _ = timeout(window + DRAIN_PATIENCE, answer).await;
         }
     }
 

@@ -48,11 +48,13 @@ pub(crate) struct Outbox<W> {
     limits: Limits,
     waiting: VecDeque<Bytes>,
     bytes: usize,
+    /// A part of the first frame is written.
+    front_begun: bool,
 }
 
 impl<W: Wire> Outbox<W> {
     pub(crate) fn new(wire: W, limits: Limits) -> Self {
-        Self { wire, limits, waiting: VecDeque::new(), bytes: 0 }
+        Self { wire, limits, waiting: VecDeque::new(), bytes: 0, front_begun: false }
     }
 
     /// Whether so little waits that another page may come.
@@ -63,6 +65,19 @@ impl<W: Wire> Outbox<W> {
     /// Whether `len` more bytes may wait. An empty outbox takes any one frame.
     pub(crate) fn has_room_for(&self, len: usize) -> bool {
         self.bytes == 0 || self.bytes + len <= self.limits.bytes_max
+    }
+
+    /// Bytes that wait.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a frame before what waits, but behind a frame of which a part is written.
+    pub(crate) fn push_next(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        let at = usize::from(self.front_begun);
+        self.waiting.insert(at, frame);
     }
 
     /// Adds a frame behind what waits; [`Outbox::flush`] writes it. Says whether nothing waited before.
@@ -108,8 +123,10 @@ impl<W: Wire> Outbox<W> {
         while let Some(front) = self.waiting.front_mut() {
             if front.len() > written {
                 front.advance(written);
+                self.front_begun |= written > 0;
                 return;
             }
+            self.front_begun = false;
             written -= front.len();
             self.waiting.pop_front();
         }
@@ -159,6 +176,24 @@ mod tests {
         assert!(outbox.flush().unwrap());
         assert_eq!(pipe.got.borrow().as_slice(), b"firstsecondthird");
         assert_eq!(pipe.writes.get(), 2, "three frames went out in one write");
+    }
+
+    #[test]
+    fn a_ping_overtakes_what_waits_but_never_falls_into_a_frame() {
+        let pipe = Pipe::default();
+        let mut outbox = Outbox::new(&pipe, Limits::default());
+        for frame in [&b"first"[..], b"second"] {
+            outbox.push(Bytes::from_static(frame));
+        }
+        pipe.room.set(2);
+        outbox.flush().unwrap();
+        outbox.push_next(Bytes::from_static(b"PING"));
+        pipe.room.set(3);
+        outbox.flush().unwrap();
+        outbox.push_next(Bytes::from_static(b"PONG"));
+        pipe.room.set(100);
+        assert!(outbox.flush().unwrap());
+        assert_eq!(pipe.got.borrow().as_slice(), b"firstPONGPINGsecond");
     }
 
     #[test]

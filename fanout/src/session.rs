@@ -49,6 +49,8 @@ pub(crate) struct Session {
     over: Cell<Option<Disconnect>>,
     ended: Notify,
     awaiting_pong: Cell<bool>,
+    /// Bytes went out since the last ping.
+    took_bytes: Cell<bool>,
     born: Timestamp,
 }
 
@@ -65,6 +67,7 @@ impl Session {
             over: Cell::new(None),
             ended: Notify::new(),
             awaiting_pong: Cell::new(false),
+            took_bytes: Cell::new(false),
             born,
         })
     }
@@ -126,6 +129,7 @@ impl Session {
 
     /// The socket may take more now.
     pub(crate) fn unblocked(&self) {
+        self.took_bytes.set(true);
         self.write();
         if self.outbox.borrow().is_low() {
             self.drained.notify_waiters();
@@ -159,11 +163,22 @@ impl Session {
         self.became_blocked.notified().await;
     }
 
+    /// Whether so little waits that a page, or the reply to a command, may come.
+    pub(crate) fn takes_a_page(&self) -> bool {
+        self.outbox.borrow().is_low()
+    }
+
+    /// Bytes that wait to be written.
+    #[cfg(test)]
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.outbox.borrow().len()
+    }
+
     /// Resolves when the outbox has room for another page, or the session is over.
     pub(crate) async fn room_for_a_page(&self) {
         loop {
             let drained = self.drained.notified();
-            if self.over.get().is_some() || self.outbox.borrow().is_low() {
+            if self.over.get().is_some() || self.takes_a_page() {
                 return;
             }
             drained.await;
@@ -198,18 +213,21 @@ impl Session {
 
     // === pings ===
 
-    /// A ping goes out; the answer is due.
+    /// A ping goes out, before what waits; the answer is due.
     pub(crate) fn ping(&self, frame: Bytes) {
         self.awaiting_pong.set(true);
-        self.send(frame);
+        self.took_bytes.set(false);
+        self.outbox.borrow_mut().push_next(frame);
+        self.flush();
     }
 
     pub(crate) fn ponged(&self) {
         self.awaiting_pong.set(false);
     }
 
-    pub(crate) fn awaits_pong(&self) -> bool {
-        self.awaiting_pong.get()
+    /// Whether the answer is overdue. A slow reader that takes what waits, if not yet the ping, is given more time.
+    pub(crate) fn owes_pong(&self) -> bool {
+        self.awaiting_pong.get() && !(self.blocked.get() && self.took_bytes.get())
     }
 
     // === what it is subscribed to ===

@@ -86,6 +86,8 @@ pub(crate) struct Shard {
     /// Beats so far; one a second.
     beats: Cell<usize>,
     sessions_len: Cell<usize>,
+    /// The node stops: who comes now is sent away at once.
+    draining: Cell<bool>,
 }
 
 impl Shard {
@@ -97,6 +99,7 @@ impl Shard {
             next_slot: Cell::new(0),
             beats: Cell::new(0),
             sessions_len: Cell::new(0),
+            draining: Cell::new(false),
         })
     }
 
@@ -111,6 +114,7 @@ impl Shard {
         loop {
             tokio::select! {
                 biased;
+                _ = beat.tick() => self.beat(),
                 stretch = folded.recv() => match stretch {
                     Some(stretch) => self.deliver(&stretch),
                     None => return,
@@ -119,7 +123,10 @@ impl Shard {
                     Some(letter) => self.take(letter),
                     None => return,
                 },
-                _ = beat.tick() => self.beat(),
+            }
+            // However much is to be delivered, the mail has its turn too.
+            if let Ok(letter) = mail.try_recv() {
+                self.take(letter);
             }
             // The sessions of this thread have their turn between two stretches.
             yield_now().await;
@@ -182,6 +189,9 @@ impl Shard {
 
     /// Starts the fill of a subscription that is not live.
     pub(crate) fn fill(self: &Rc<Self>, subscription: &Rc<Subscription>) {
+        if !subscription.begin_fill() {
+            return;
+        }
         let (shard, subscription) = (Rc::clone(self), Rc::clone(subscription));
         spawn_local(async move {
             match subscription.catch_up(&shard.around.mirror).await {
@@ -248,6 +258,8 @@ impl Shard {
 
     /// Tells everybody that the session is here now.
     pub(crate) fn announce(&self, session: &Session, conversation: &ConversationId) {
+        let Some(subscription) = session.subscription(conversation) else { return };
+        subscription.announce();
         self.around.presence.enter(conversation, session.info());
         self.broadcast(conversation, true, session.info());
     }
@@ -259,8 +271,10 @@ impl Shard {
         if subscription.topic().remove(&subscription) {
             self.topics.borrow_mut().remove(conversation);
         }
-        self.around.presence.leave(conversation, session.client());
-        self.broadcast(conversation, false, session.info());
+        if subscription.is_announced() {
+            self.around.presence.leave(conversation, session.client());
+            self.broadcast(conversation, false, session.info());
+        }
     }
 
     fn broadcast(&self, conversation: &ConversationId, join: bool, info: ClientInfo) {
@@ -303,6 +317,9 @@ impl Shard {
             sessions.push(Rc::downgrade(session));
         }
         self.sessions_len.set(self.sessions_len.get() + 1);
+        if self.draining.get() {
+            session.end(Disconnect::SHUTDOWN);
+        }
     }
 
     /// A session is over.
@@ -320,7 +337,7 @@ impl Shard {
         self.beats.set(self.beats.get() + 1);
         let due = (turn + SLOTS - PONG_WAIT_S) % SLOTS;
         self.each_in_slot(due, |session| {
-            if session.awaits_pong() {
+            if session.owes_pong() {
                 session.end(Disconnect::NO_PONG);
             }
         });
@@ -355,6 +372,7 @@ impl Shard {
 
     /// Closes all sessions, one after another over the window, so that they do not all come back at once.
     async fn drain(self: Rc<Self>, window: Duration, done: oneshot::Sender<()>) {
+        self.draining.set(true);
         let sessions: Vec<_> = self.wheel.borrow().iter().flatten().filter_map(Weak::upgrade).collect();
         let begun = Instant::now();
         let len = u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);

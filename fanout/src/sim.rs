@@ -29,7 +29,7 @@ use kernel::{
         memory::MemoryHistory,
     },
     identity::{Identity, TokenKey},
-    mirror::Mirror,
+    mirror::{self, Mirror},
     testing::{World, created, event, posted},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -53,6 +53,11 @@ const CONVERSATIONS: [&str; 2] = ["tea", "cake"];
 const CLIENTS: usize = 4;
 /// Small, so that outboxes overflow all the time.
 const LIMITS: Limits = Limits { bytes_max: 3_000, bytes_low: 500 };
+
+/// What may wait at the most: a full outbox, or a page and a reply with one.
+const WAITING_MAX: usize = LIMITS.bytes_max + 100_000;
+/// Small, so that who falls behind needs the history.
+const RECENT: mirror::Limits = mirror::Limits { recent_len_max: 6, recent_bytes_max: 4_096 };
 
 /// A socket whose other end reads when it is told to.
 #[derive(Default)]
@@ -160,7 +165,8 @@ impl Node {
         let log_faults = Faults::default();
         let log = Arc::new(FaultyLog::new(Arc::new(world.log.clone()), &log_faults));
         let (history, history_faults) = FaultyHistory::new(Arc::new(world.history.clone()));
-        let mirror = Mirror::start(log, Arc::new(Slow(Arc::new(history)))).await.unwrap();
+        let history = Arc::new(Slow(Arc::new(history)));
+        let mirror = Mirror::start_within(RECENT, log, history).await.unwrap();
         let (mail, mailbox) = mpsc::channel(1_024);
         let (watcher, folded) = mpsc::channel(64);
         mirror.watch(watcher);
@@ -178,9 +184,18 @@ impl Node {
     }
 }
 
+/// What a client has seen of a conversation.
+#[derive(Debug, Default, Clone)]
+struct Seen {
+    /// Where it began; `None`: it never had a reply.
+    base: Option<u64>,
+    /// The positions of the events, as they came.
+    offsets: Vec<u64>,
+}
+
 /// One client, with what it has seen of each conversation.
 struct Client {
-    seen: BTreeMap<&'static str, Vec<u64>>,
+    seen: BTreeMap<&'static str, Seen>,
     connection: Option<Connection>,
     connections: usize,
 }
@@ -195,7 +210,7 @@ struct Connection {
 
 impl Client {
     fn new() -> Self {
-        let seen = CONVERSATIONS.iter().map(|name| (*name, Vec::new())).collect();
+        let seen = CONVERSATIONS.iter().map(|name| (*name, Seen::default())).collect();
         Self { seen, connection: None, connections: 0 }
     }
 
@@ -216,8 +231,10 @@ impl Client {
         }
     }
 
-    fn position(&self, conversation: &str) -> u64 {
-        self.seen[conversation].last().copied().unwrap_or(0)
+    /// The position that it comes back with; `None`: it has none yet.
+    fn position(&self, conversation: &str) -> Option<u64> {
+        let seen = &self.seen[conversation];
+        seen.offsets.last().copied().or(seen.base)
     }
 
     fn disconnect(&mut self, nodes: &[Node]) {
@@ -229,15 +246,23 @@ impl Client {
 }
 
 /// Notes the positions in a message; says whether it tells the client to subscribe again.
-fn take(seen: &mut BTreeMap<&'static str, Vec<u64>>, message: &serde_json::Value) -> bool {
+fn take(seen: &mut BTreeMap<&'static str, Seen>, message: &serde_json::Value) -> bool {
     let name = |channel: &serde_json::Value| *CONVERSATIONS.iter().find(|name| channel == **name).unwrap();
     let push = &message["push"];
     if !push["pub"].is_null() {
-        seen.get_mut(name(&push["channel"])).unwrap().push(push["pub"]["offset"].as_u64().unwrap());
+        let offset = push["pub"]["offset"].as_u64().unwrap();
+        seen.get_mut(name(&push["channel"])).unwrap().offsets.push(offset);
+    }
+    if let Some(offset) = message["subscribe"]["offset"].as_u64() {
+        // The commands of a connection have the ids 1, 2, in the order of the conversations.
+        let conversation = CONVERSATIONS[usize::try_from(message["id"].as_u64().unwrap()).unwrap() - 1];
+        let seen = seen.get_mut(conversation).unwrap();
+        let begins = message["subscribe"]["was_recovering"].is_null();
+        seen.base = seen.base.or(Some(if begins { offset } else { 0 }));
     }
     for publication in message["subscribe"]["publications"].as_array().into_iter().flatten() {
         let conversation = name(&publication["data"]["conversation"]);
-        seen.get_mut(conversation).unwrap().push(publication["offset"].as_u64().unwrap());
+        seen.get_mut(conversation).unwrap().offsets.push(publication["offset"].as_u64().unwrap());
     }
     let (error, unsubscribe) = (&message["error"], &push["unsubscribe"]);
     assert!(error.is_null() || error["temporary"] == true, "{message}");
@@ -358,10 +383,18 @@ impl Simulation {
         let connection = Connection { node, session: Rc::clone(&session), pipe, rest: Vec::new() };
         self.clients[client].connection = Some(connection);
         for (id, conversation) in (1..).zip(CONVERSATIONS) {
-            let offset = self.clients[client].position(conversation);
-            let epoch = if offset == 0 { String::new() } else { self.world.log.epoch().to_string() };
-            let subscribe = serde_json::json!({"id": id, "subscribe":
-                {"channel": conversation, "recover": true, "offset": offset, "epoch": epoch}});
+            let subscribe = match self.clients[client].position(conversation) {
+                Some(offset) => {
+                    serde_json::json!({"channel": conversation, "recover": true, "offset": offset,
+                    "epoch": self.world.log.epoch()})
+                }
+                // From the beginning, or from now on.
+                None if self.rng.random_bool(0.5) => {
+                    serde_json::json!({"channel": conversation, "recover": true, "offset": 0, "epoch": ""})
+                }
+                None => serde_json::json!({"channel": conversation}),
+            };
+            let subscribe = serde_json::json!({"id": id, "subscribe": subscribe});
             let command = commands(&subscribe.to_string()).next().unwrap().unwrap();
             handle::command(&shard, &session, command).await.unwrap();
         }
@@ -391,13 +424,18 @@ impl Simulation {
         for conversation in CONVERSATIONS {
             let expected = self.expected(conversation).await;
             for (number, client) in self.clients.iter().enumerate() {
-                let seen = &client.seen[conversation];
+                let Seen { base, offsets: seen } = &client.seen[conversation];
+                let expected = &expected[expected.partition_point(|offset| Some(*offset) <= *base)..];
                 let prefix = &expected[..seen.len().min(expected.len())];
                 assert_eq!(seen, prefix, "client {number} in {conversation}");
                 assert!(
                     !complete || seen.len() == expected.len(),
                     "client {number} misses the end of {conversation}"
                 );
+                let waiting =
+                    client.connection.as_ref().map_or(0, |connection| connection.session.waiting_len());
+                // The outbox takes one frame whatever its length, and a page for each conversation when it is low.
+                assert!(waiting <= WAITING_MAX, "client {number}: {waiting} bytes wait");
                 self.trace.push(format!("{number} {conversation} {}", seen.len()));
             }
         }

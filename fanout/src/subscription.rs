@@ -41,6 +41,10 @@ pub(crate) struct Subscription {
     join_leave: bool,
     switchover: RefCell<Switchover>,
     ended: Cell<bool>,
+    /// A fill is under way; there is never a second.
+    filling: Cell<bool>,
+    /// The client knows that it is subscribed, and others that it is here.
+    announced: Cell<bool>,
 }
 
 /// The events of one conversation in one folded stretch, with their frames, for all who are subscribed.
@@ -124,6 +128,8 @@ impl Subscription {
             join_leave,
             switchover: RefCell::new(switchover),
             ended: Cell::new(false),
+            filling: Cell::new(false),
+            announced: Cell::new(false),
         })
     }
 
@@ -135,8 +141,22 @@ impl Subscription {
         self.session.upgrade()
     }
 
+    /// Whether the client is to be told who comes and goes: only once the reply to its `subscribe` is written.
     pub(crate) fn wants_signals(&self) -> bool {
-        self.join_leave
+        self.join_leave && self.announced.get()
+    }
+
+    pub(crate) fn announce(&self) {
+        self.announced.set(true);
+    }
+
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced.get()
+    }
+
+    /// Claims the fill; `false` if one is under way, which will go on to the end.
+    pub(crate) fn begin_fill(&self) -> bool {
+        !self.filling.replace(true)
     }
 
     /// Nothing is sent from now on; a fill that is under way stops.
@@ -186,6 +206,12 @@ impl Subscription {
 
     /// Fills at the pace of the client until the subscription is live.
     pub(crate) async fn catch_up(&self, mirror: &Mirror) -> Fill {
+        let fill = self.fill(mirror).await;
+        self.filling.set(false);
+        fill
+    }
+
+    async fn fill(&self, mirror: &Mirror) -> Fill {
         let mut tries = 0;
         while !self.is_live() {
             let Some(session) = self.session() else { return Fill::Done };
@@ -197,12 +223,18 @@ impl Subscription {
                 _ if self.ended.get() => return Fill::Done,
                 // The page may hold what came after a removal.
                 Ok(_) if !self.may_read() => return Fill::NotAllowed,
+                // The fill of another subscription came first; the page is read again when there is room.
+                Ok(_) if !session.takes_a_page() => {}
                 Ok(page) => {
                     tries = 0;
                     let events = page.events.iter().map(AsRef::as_ref);
                     session.push(reply::publications(self.topic.conversation.as_str(), events));
                     self.filled(page.filled);
                     session.flush();
+                    // Nothing is awaited once it is live: from here on it may fall behind again, with a fill of its own.
+                    if self.is_live() {
+                        return Fill::Done;
+                    }
                     // A fast reader is given page after page: let the others of this thread have their turn.
                     tokio::task::yield_now().await;
                 }

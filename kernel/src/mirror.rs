@@ -35,7 +35,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use tracked::{LiveEvent, Outcome, Tracked};
+pub use tracked::{Limits, LiveEvent, Outcome, Tracked};
 
 use crate::{
     event_log::{ReadError, SharedLog, partition_of},
@@ -98,6 +98,7 @@ pub struct Mirror {
 
 /// What the follower and the askers share.
 struct Shared {
+    limits: Limits,
     codec: Codec,
     tracked: Mutex<HashMap<ConversationId, Entry>>,
     /// How far the follower is in each partition; the index is the partition.
@@ -136,7 +137,20 @@ impl Mirror {
     /// # Errors
     /// The log cannot be read.
     pub async fn start(log: SharedLog, history: SharedHistory) -> Result<Arc<Self>, MirrorError> {
+        Self::start_within(Limits::default(), log, history).await
+    }
+
+    /// The same, with other limits.
+    ///
+    /// # Errors
+    /// As [`Mirror::start`].
+    pub async fn start_within(
+        limits: Limits,
+        log: SharedLog,
+        history: SharedHistory,
+    ) -> Result<Arc<Self>, MirrorError> {
         let shared = Arc::new(Shared {
+            limits,
             codec: Codec::default(),
             tracked: Mutex::default(),
             places: (0..log.partitions()).map(|_| PartitionPlace::default()).collect(),
@@ -247,7 +261,7 @@ impl Shared {
         if tracked.len() >= TRACKED_LEN_MAX && !make_room(&mut tracked) {
             return Err(MirrorError::Full);
         }
-        let made = Arc::new(Tracked::new(conversation.clone(), partition));
+        let made = Arc::new(Tracked::new(conversation.clone(), partition, self.limits));
         tracked.insert(conversation.clone(), Entry { tracked: Arc::clone(&made), used: now });
         Ok(made)
     }

@@ -21,10 +21,13 @@ use crate::{
 
 /// Most publications in one answer; a client that asks for more, or for all (-1), gets so many.
 const PUBLICATIONS_LEN_MAX: usize = 300;
+/// Most bytes of publications in one answer (one more may be above it): some clients close at frames of 1 MiB.
+const PUBLICATIONS_BYTES_MAX: usize = 512 * 1_024;
 /// How long the history may take to reach this node's place before the client is told to try again.
 const HISTORY_WAIT: Duration = Duration::from_secs(2);
 
-/// Answers with a page. Limits count events of this conversation, so a page that is not full is the last.
+/// Answers with a page. Limits count events of this conversation, so a page that is not full is the last, unless its texts
+/// are so long that the answer had to end: an empty page is the sure end.
 pub(super) async fn history(at: &Asked<'_>, request: &HistoryRequest) -> Result<(), ErrorCode> {
     let (_, topic) = at.readable(&request.channel).await?;
     let mirror = &at.shard.around.mirror;
@@ -51,7 +54,13 @@ pub(super) async fn history(at: &Asked<'_>, request: &HistoryRequest) -> Result<
         Some(since) => forth(at, &topic.tracked, since.offset, limit).await?,
         None => forth(at, &topic.tracked, Position::START, limit).await?,
     };
-    let publications = events.iter().filter_map(|event| Publication::new(event)).collect();
+    let mut bytes = 0;
+    let fits = events.iter().take(limit).take_while(|event| {
+        let fits = bytes < PUBLICATIONS_BYTES_MAX;
+        bytes += event.json().len();
+        fits
+    });
+    let publications = fits.filter_map(|event| Publication::new(event)).collect();
     at.reply(&Outcome::History(HistoryResult { publications, epoch: epoch.as_str(), offset: top }));
     Ok(())
 }

@@ -3,16 +3,17 @@
 use std::{fmt, rc::Rc, time::Duration};
 
 use schemas::{ConversationId, Position};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::Asked;
 use crate::{
+    feed::Page,
     protocol::{
         ErrorCode, SubscribeRequest,
         reply::{Outcome, Publication, SubscribeResult},
     },
     subscription::{Subscription, Topic},
-    switchover::Switchover,
+    switchover::{Filled, Switchover},
 };
 
 /// Most subscriptions of one session.
@@ -54,7 +55,13 @@ pub(super) async fn subscribe(at: &Asked<'_>, request: &SubscribeRequest) -> Res
     match beginning {
         Beginning::Resume(position) => resume(at, request, topic, position).await?,
         Beginning::Now | Beginning::Lost => {
-            let now = at.shard.around.mirror.place(topic.tracked.partition());
+            // The tail was asked for meanwhile, and somebody may have been removed.
+            if !topic.may_be_read_by(&at.identity) {
+                return Err(ErrorCode::PERMISSION_DENIED);
+            }
+            // What was folded in loading the conversation is offered to nobody: it lies before now.
+            let place = at.shard.around.mirror.place(topic.tracked.partition());
+            let now = place.max(topic.tracked.folded());
             at.shard.subscribe(at.session, topic, request.join_leave, Switchover::live(now));
             reply(at, request, now, false, Vec::new());
         }
@@ -70,7 +77,7 @@ pub(super) async fn open(
     conversation: ConversationId,
 ) -> Result<(ConversationId, Rc<Topic>), ErrorCode> {
     let topic = at.shard.topic(&conversation).await.map_err(|error| temporary(&error))?;
-    if !topic.may_be_read_by(&at.identity) {
+    if topic.tracked.look(|state| state.is_none()) || !topic.may_be_read_by(&at.identity) {
         let deadline = Instant::now() + CATCH_UP_WAIT;
         let caught_up = at.shard.around.mirror.catch_up(topic.tracked.partition(), deadline).await;
         caught_up.map_err(|error| temporary(&error))?;
@@ -128,12 +135,14 @@ async fn resume(
     let deadline = Instant::now() + FIRST_PAGE_WAIT;
     loop {
         let place = shard.around.mirror.place(partition);
-        let page = match subscription.page(&shard.around.mirror).await {
-            Ok(page) => page,
-            Err(error) => {
+        let page = match timeout_at(deadline, subscription.page(&shard.around.mirror)).await {
+            Ok(Ok(page)) => page,
+            Ok(Err(error)) => {
                 shard.unsubscribe(at.session, conversation);
                 return Err(temporary(&error));
             }
+            // The fill goes on without the client's waiting for it.
+            Err(_) => Page { events: Vec::new(), filled: Filled::UpTo(position) },
         };
         if !is_current(at, &subscription) {
             // The session ended, or lost the right to read, while the page was read.

@@ -17,10 +17,6 @@ async fn mirror(world: &World) -> Arc<Mirror> {
     Mirror::start(log, Arc::new(world.history.clone())).await.unwrap()
 }
 
-#[expect(
-    clippy::redundant_closure_for_method_calls,
-    reason = "the method is not general enough over lifetimes"
-)]
 fn state_of(tracked: &Tracked) -> Option<crate::conversation::ConversationState> {
     tracked.look(|state| Some(state?.clone()))
 }

@@ -23,9 +23,21 @@ use crate::{
     history::{SharedHistory, Snapshot},
 };
 
-/// Most events of late that are kept for sessions that come back, and most bytes of them.
-const RECENT_LEN_MAX: usize = 512;
-const RECENT_BYTES_MAX: usize = 128 * 1_024;
+/// How many events of late are kept for sessions that come back.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most events of a conversation.
+    pub recent_len_max: usize,
+    /// Most bytes of their records.
+    pub recent_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { recent_len_max: 512, recent_bytes_max: 128 * 1_024 }
+    }
+}
+
 /// Most events that are known to be void; ingest asks about an event right after it appended it.
 const VOIDS_LEN_MAX: usize = 512;
 /// Most records, and bytes of them, that are held back while a conversation is loaded.
@@ -92,6 +104,7 @@ impl fmt::Debug for Tracked {
 }
 
 struct Inner {
+    limits: Limits,
     /// Records that arrived while the conversation is loaded; `None` once it is.
     held: Option<Held>,
     state: Option<ConversationState>,
@@ -113,8 +126,9 @@ struct Held {
 }
 
 impl Tracked {
-    pub(super) fn new(conversation: ConversationId, partition: Partition) -> Self {
+    pub(super) fn new(conversation: ConversationId, partition: Partition, limits: Limits) -> Self {
         let inner = Inner {
+            limits,
             held: Some(Held::default()),
             state: None,
             folded: Position::START,
@@ -157,6 +171,12 @@ impl Tracked {
         }
         let from = inner.recent.partition_point(|event| event.position <= after);
         Some(inner.recent.iter().skip(from).take(limit).cloned().collect())
+    }
+
+    /// All of this conversation before it is folded. It may lie beyond the mirror's place: what was folded in
+    /// loading is in the state, and no watcher is told of it.
+    pub fn folded(&self) -> Position {
+        self.inner.lock().folded
     }
 
     /// [`Tracked::recent`] holds every valid event after it.
@@ -274,7 +294,8 @@ impl Inner {
     fn keep(&mut self, event: Arc<LiveEvent>) {
         self.recent_bytes += event.len;
         self.recent.push_back(event);
-        while (self.recent.len() > RECENT_LEN_MAX || self.recent_bytes > RECENT_BYTES_MAX)
+        while (self.recent.len() > self.limits.recent_len_max
+            || self.recent_bytes > self.limits.recent_bytes_max)
             && let Some(oldest) = self.recent.pop_front()
         {
             self.recent_bytes -= oldest.len;
