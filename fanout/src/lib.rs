@@ -31,7 +31,7 @@ use std::{fmt, io, sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use kernel::{clock::Clock, command::SharedSink, identity::TokenKey, mirror::Mirror};
+use kernel::{clock::Clock, command::SharedSink, crash::CrashOnPanic, identity::TokenKey, mirror::Mirror};
 use tokio::{
     runtime, select,
     sync::{mpsc, oneshot},
@@ -152,6 +152,7 @@ fn spawn(number: usize, around: Surroundings, mail: mpsc::Receiver<Mail>) -> io:
     around.mirror.watch(watcher);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
+        let _crash = CrashOnPanic("shard");
         LocalSet::new().block_on(&runtime, async {
             let shard = Shard::new(around);
             select! {

@@ -6,13 +6,14 @@
 //! - [`command`]: what people ask for, and the port that takes it;
 //! - [`mirror`]: the fold kept up to date, for the conversations in use at this node;
 //! - [`identity`]: from a token to who may do what;
-//! - [`clock`]: the time, so that tests can set it.
+//! - [`clock`]: the time, so that tests can set it; [`random`]: fresh names; [`crash`]: how a defect ends the process.
 //!
 //! Invariant: nothing here knows HTTP or WebSocket. A module lives here only if two services use it.
 
 pub mod clock;
 pub mod command;
 pub mod conversation;
+pub mod crash;
 pub mod event_log;
 pub mod history;
 pub mod identity;

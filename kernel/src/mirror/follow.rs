@@ -6,6 +6,7 @@ use schemas::{Partition, Position};
 use tokio::time::{Instant, sleep};
 
 use super::{Folded, MirrorError, Shared};
+use crate::crash::CrashOnPanic;
 use crate::event_log::{BATCH_LEN_MAX, Delivery, EventReader, Readership, Record, SharedLog};
 
 /// How long to wait before reading again after the log failed.
@@ -32,6 +33,7 @@ pub(super) async fn open(log: &SharedLog, shared: &Shared) -> Result<Box<dyn Eve
 
 /// Follows until the task is ended.
 pub(super) async fn run(mut reader: Box<dyn EventReader>, log: SharedLog, shared: Arc<Shared>) {
+    let _crash = CrashOnPanic("mirror");
     let mut swept = Instant::now();
     loop {
         match reader.next().await {
