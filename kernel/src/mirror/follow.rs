@@ -6,8 +6,10 @@ use schemas::{Partition, Position};
 use tokio::time::{Instant, sleep};
 
 use super::{Folded, MirrorError, Shared};
-use crate::crash::CrashOnPanic;
-use crate::event_log::{BATCH_LEN_MAX, Delivery, EventReader, Readership, Record, SharedLog};
+use crate::{
+    crash::CrashOnPanic,
+    event_log::{BATCH_LEN_MAX, Delivery, EventReader, Readership, Record, SharedLog},
+};
 
 /// How long to wait before reading again after the log failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
