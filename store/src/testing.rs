@@ -11,8 +11,8 @@ use kernel::{
         Delivery, EventReader, NewRecord, Place, ReadError, Readership, Record, SharedLog, memory::MemoryLog,
     },
     history::{
-        Batch, Extent, Found, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot, StoredEvent,
-        memory::MemoryHistory,
+        Batch, Depth, Extent, Found, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot,
+        StoredEvent, memory::MemoryHistory,
     },
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -141,7 +141,8 @@ pub(crate) async fn all_of(log: &SharedLog, history: &SharedHistory) -> Vec<Stri
     for n in 0..5 {
         let conversation: ConversationId = format!("c{n}").parse().unwrap();
         let partition = kernel::event_log::partition_of(&conversation, log.partitions());
-        let Snapshot { state, position } = history.snapshot(partition, &conversation).await.unwrap();
+        let Snapshot { state, position } =
+            history.snapshot(partition, &conversation, Depth::Fold).await.unwrap();
         // The window of ids is compared by what the fold says of later events.
         all.push(format!(
             "{position:?} {:?}",

@@ -102,9 +102,14 @@ impl History for Troubled {
         self.inner.progress(partition).await
     }
 
-    async fn snapshot(&self, partition: Partition, id: &ConversationId) -> Result<Snapshot, HistoryError> {
+    async fn snapshot(
+        &self,
+        partition: Partition,
+        id: &ConversationId,
+        depth: Depth,
+    ) -> Result<Snapshot, HistoryError> {
         self.reading()?;
-        self.inner.snapshot(partition, id).await
+        self.inner.snapshot(partition, id, depth).await
     }
 
     async fn events(&self, id: &ConversationId, extent: Extent) -> Result<Vec<StoredEvent>, HistoryError> {
