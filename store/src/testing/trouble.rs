@@ -10,6 +10,8 @@ pub(crate) struct Trouble {
     pub(crate) reads_left: Option<u64>,
     /// Batches that were applied.
     pub(crate) applied: u64,
+    /// Snapshots that were asked for to fold on.
+    pub(crate) folds: u64,
     /// Questions that were answered or failed.
     pub(crate) asked: u64,
     /// Calls that failed or are held.
@@ -109,6 +111,7 @@ impl History for Troubled {
         depth: Depth,
     ) -> Result<Snapshot, HistoryError> {
         self.reading()?;
+        self.trouble.send_modify(|trouble| trouble.folds += u64::from(depth == Depth::Fold));
         self.inner.snapshot(partition, id, depth).await
     }
 
