@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kernel::{
     conversation::{ConversationState, Fact},
     event_log::BATCH_LEN_MAX,
-    history::{self, Extent, Order, StoredEvent},
+    history::{self, Depth, Extent, Order, StoredEvent},
     mirror::{LiveEvent, Mirror, MirrorError, Tracked},
 };
 use schemas::Position;
@@ -123,7 +123,7 @@ async fn scan(
     up_to: Position,
 ) -> Result<Page, MirrorError> {
     let (partition, conversation) = (tracked.partition(), tracked.conversation());
-    let snapshot = mirror.history().snapshot(partition, conversation).await?;
+    let snapshot = mirror.history().snapshot(partition, conversation, Depth::Fold).await?;
     if snapshot.position > after {
         // The history came past this place meanwhile: what lies between is to be read there. The next call does.
         return Ok(Page { events: Vec::new(), filled: Filled::UpTo(after) });

@@ -23,8 +23,8 @@ use kernel::{
         memory::MemoryLog,
     },
     history::{
-        Batch, Extent, Found, History, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot,
-        StoredEvent,
+        Batch, Depth, Extent, Found, History, HistoryError, Listed, Message, Progress, SharedHistory,
+        Snapshot, StoredEvent,
         faulty::{FaultyHistory, HistoryFaults},
         memory::MemoryHistory,
     },
@@ -100,9 +100,14 @@ impl History for Slow {
         progress
     }
 
-    async fn snapshot(&self, partition: Partition, id: &ConversationId) -> Result<Snapshot, HistoryError> {
+    async fn snapshot(
+        &self,
+        partition: Partition,
+        id: &ConversationId,
+        depth: Depth,
+    ) -> Result<Snapshot, HistoryError> {
         a_moment().await;
-        self.0.snapshot(partition, id).await
+        self.0.snapshot(partition, id, depth).await
     }
 
     async fn events(&self, id: &ConversationId, extent: Extent) -> Result<Vec<StoredEvent>, HistoryError> {

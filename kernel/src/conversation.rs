@@ -85,9 +85,9 @@ pub struct ConversationState {
     pub standings: BTreeMap<UserId, Standing>,
     /// The ids of late, so that a repeated one is recognised.
     pub repeats: Repeats,
-    /// The position after its last valid event.
+    /// The position after its last valid event other than a read marker: to have read is no activity.
     pub position: Position,
-    /// When its last valid event occurred.
+    /// When that event occurred.
     pub last_at: Timestamp,
 }
 
@@ -194,8 +194,10 @@ impl ConversationState {
             self.archived = changed.archived.unwrap_or(self.archived);
         }
         self.repeats.note(fact);
-        self.position = fact.offset.position();
-        self.last_at = fact.event.occurred_at;
+        if is_activity(body) {
+            self.position = fact.offset.position();
+            self.last_at = fact.event.occurred_at;
+        }
     }
 
     /// Who stands differently once `body`, an act of `actor` that counts, has happened. The one place that knows;
@@ -229,4 +231,10 @@ impl ConversationState {
     fn has_room_for(&self, user: &UserId) -> bool {
         self.standings.contains_key(user) || self.standings.len() < caps::STANDINGS_MAX
     }
+}
+
+/// Whether a valid event moves the conversation's last position and time. Read markers do not: in a busy conversation everybody
+/// moves one all the time, and nothing has happened in it.
+pub fn is_activity(body: &EventBody) -> bool {
+    !matches!(body, EventBody::ReadMarkerMoved(_))
 }

@@ -135,7 +135,7 @@ pub trait EventLog: Send + Sync + fmt::Debug {
     /// Appends records and resolves when all of them are durable, with their places in the order given.
     ///
     /// Records of one partition keep their order. A batch is not a transaction: on an error each record may or
-    /// may not be in the log, as the error says. Dropping the future does not take the records back.
+    /// may not be in the log, as the error says. Dropping the future may or may not take the records back.
     ///
     /// # Errors
     /// See [`AppendError`].

@@ -176,6 +176,17 @@ pub struct Snapshot {
     pub position: Position,
 }
 
+/// How much of a state is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// All but [`ConversationState::repeats`], which is empty: enough to say who may read what. Cheap, however busy the
+    /// conversation is. Nothing may be folded on top of it.
+    Look,
+    /// All of it, so that the fold can go on from there. Reads and decodes every event of late, up to
+    /// [`Repeats::LEN_MAX`](crate::conversation::Repeats::LEN_MAX) of them.
+    Fold,
+}
+
 /// A stretch of a conversation, and from which end to read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
@@ -282,9 +293,9 @@ pub struct Listed {
     pub archived: bool,
     /// How the person who asked stands towards it.
     pub standing: Standing,
-    /// The wire position of its last valid event.
+    /// The wire position of its last valid event other than a read marker.
     pub last_offset: Position,
-    /// When its last valid event occurred.
+    /// When that event occurred.
     pub last_at: Timestamp,
     /// How far the person who asked has read.
     pub read_up_to: Position,
@@ -305,7 +316,7 @@ pub trait History: Send + Sync + fmt::Debug {
     /// See [`HistoryError`].
     async fn progress(&self, partition: Partition) -> Result<Option<Progress>, HistoryError>;
 
-    /// The state of a conversation, which lives in `partition`, and the position it holds for.
+    /// The state of a conversation, which lives in `partition`, as deep as asked, and the position it holds for.
     ///
     /// # Errors
     /// See [`HistoryError`].
@@ -313,6 +324,7 @@ pub trait History: Send + Sync + fmt::Debug {
         &self,
         partition: Partition,
         conversation: &ConversationId,
+        depth: Depth,
     ) -> Result<Snapshot, HistoryError>;
 
     /// Events of a conversation, void ones included. Fewer than the limit means there are no more.

@@ -5,7 +5,7 @@
 
 use kernel::{
     event_log::{BATCH_LEN_MAX, ReadError, Record, SharedLog},
-    history::{self, Batch, HistoryError, SharedHistory},
+    history::{self, Batch, Depth, HistoryError, SharedHistory},
 };
 use schemas::{Epoch, Offset, Partition, Position, codec::Codec};
 
@@ -177,7 +177,7 @@ impl Fold {
     /// Loads the states that are needed and not at hand.
     async fn load(&mut self, records: &[Record]) -> Result<(), ProjectError> {
         for conversation in self.states.missing(records) {
-            let snapshot = self.history.snapshot(self.partition, &conversation).await?;
+            let snapshot = self.history.snapshot(self.partition, &conversation, Depth::Fold).await?;
             if snapshot.position < self.place {
                 let (place, found) = (self.place, snapshot.position);
                 return Err(ProjectError::WentBack { partition: self.partition, place, found });

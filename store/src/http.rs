@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kernel::{
     conversation::{ConversationState, Refusal, Standing},
     event_log::{SharedLog, partition_of},
-    history::{SharedHistory, Snapshot},
+    history::{Depth, SharedHistory, Snapshot},
     identity::Identity,
 };
 use percent_encoding::percent_decode_str;
@@ -41,7 +41,7 @@ pub struct Store {
 /// A conversation that the one who asks may read.
 struct Readable {
     id: ConversationId,
-    /// As it is now.
+    /// As it is now, for looking at.
     state: ConversationState,
     /// The history has all before it.
     position: Position,
@@ -59,7 +59,7 @@ impl Store {
         let id = conversation_id(segment)?;
         let partition = partition_of(&id, self.log.partitions());
         self.freshness.reach(partition).await?;
-        let Snapshot { state, position } = self.history.snapshot(partition, &id).await?;
+        let Snapshot { state, position } = self.history.snapshot(partition, &id, Depth::Look).await?;
         let state = state.ok_or(Refusal::UnknownConversation)?;
         if !state.may_read(&identity.user) {
             if !identity.admin {

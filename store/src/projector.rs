@@ -11,7 +11,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use futures_util::FutureExt;
-use kernel::event_log::{BATCH_LEN_MAX, Delivery, EventReader, ReadError, Readership, SharedLog};
+use kernel::event_log::{Delivery, EventReader, ReadError, Readership, SharedLog};
 use kernel::history::SharedHistory;
 use schemas::{Partition, Position};
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
@@ -35,8 +35,6 @@ pub struct Projector {
     assigned: HashMap<Partition, Assignment>,
     /// What was delivered and is not done.
     at_hand: Option<Delivery>,
-    /// What was delivered meanwhile.
-    next: Option<Delivery>,
     stop: watch::Receiver<bool>,
 }
 
@@ -61,15 +59,8 @@ impl Projector {
     pub fn start(log: SharedLog, history: SharedHistory) -> ProjectorHandle {
         let (stop, stopped) = watch::channel(false);
         let (failed, failure) = watch::channel(None);
-        let projector = Self {
-            log,
-            history,
-            reader: None,
-            assigned: HashMap::new(),
-            at_hand: None,
-            next: None,
-            stop: stopped,
-        };
+        let projector =
+            Self { log, history, reader: None, assigned: HashMap::new(), at_hand: None, stop: stopped };
         let task = tokio::spawn(async move {
             if let Err(error) = projector.run().await {
                 tracing::error!(%error, "the history is not kept up to date any more");
@@ -113,7 +104,6 @@ impl Projector {
         if self.at_hand.is_none() {
             let Some(delivery) = self.receive().await? else { return Ok(true) };
             self.at_hand = Some(delivery);
-            self.merge()?;
         }
         match &self.at_hand {
             Some(Delivery::Assigned { partition, from }) => {
@@ -143,9 +133,6 @@ impl Projector {
         if *self.stop.borrow() {
             return Ok(None);
         }
-        if let Some(next) = self.next.take() {
-            return Ok(Some(next));
-        }
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => none.insert(self.log.open(Readership::Group(GROUP)).await?),
@@ -155,26 +142,6 @@ impl Projector {
             () = self.stop.wait_for(|stop| *stop).map(drop) => Ok(None),
             delivery = reader.next() => delivery.map(Some),
         }
-    }
-
-    /// Adds what else is ready to the records at hand: fewer, larger batches while the history is the slower one.
-    fn merge(&mut self) -> Result<(), ReadError> {
-        let Some(reader) = &mut self.reader else { return Ok(()) };
-        while let Some(Delivery::Records { partition, records }) = &mut self.at_hand
-            && records.len() < BATCH_LEN_MAX
-            && self.next.is_none()
-            && let Some(next) = reader.next().now_or_never()
-        {
-            match next? {
-                Delivery::Records { partition: its, records: more }
-                    if its == *partition && records.len() + more.len() <= BATCH_LEN_MAX =>
-                {
-                    records.extend(more);
-                }
-                other => self.next = Some(other),
-            }
-        }
-        Ok(())
     }
 
     /// Takes a partition over. What lies between the history's place and the checkpoint is read from the log: there is

@@ -1,18 +1,16 @@
 //! What the tests of this crate share.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use kernel::{
-    EventLog, History,
+    History,
     clock::{Clock, ManualClock},
-    event_log::{
-        Delivery, EventReader, NewRecord, Place, ReadError, Readership, Record, SharedLog, memory::MemoryLog,
-    },
+    event_log::{Delivery, NewRecord, Place, Readership, Record, SharedLog, memory::MemoryLog},
     history::{
-        Batch, Extent, Found, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot, StoredEvent,
-        memory::MemoryHistory,
+        Batch, Depth, Extent, Found, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot,
+        StoredEvent, memory::MemoryHistory,
     },
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -141,7 +139,8 @@ pub(crate) async fn all_of(log: &SharedLog, history: &SharedHistory) -> Vec<Stri
     for n in 0..5 {
         let conversation: ConversationId = format!("c{n}").parse().unwrap();
         let partition = kernel::event_log::partition_of(&conversation, log.partitions());
-        let Snapshot { state, position } = history.snapshot(partition, &conversation).await.unwrap();
+        let Snapshot { state, position } =
+            history.snapshot(partition, &conversation, Depth::Fold).await.unwrap();
         // The window of ids is compared by what the fold says of later events.
         all.push(format!(
             "{position:?} {:?}",
@@ -197,63 +196,5 @@ pub(crate) async fn caught_up(log: &SharedLog, history: &SharedHistory) {
         while history.progress(partition).await.unwrap().map_or(Position::START, |p| p.position) < tail {
             tokio::task::yield_now().await;
         }
-    }
-}
-
-/// A log whose readers deliver one record at a time.
-#[derive(Debug)]
-pub(crate) struct Dripping(pub(crate) SharedLog);
-
-#[derive(Debug)]
-struct Drip {
-    reader: Box<dyn EventReader>,
-    rest: VecDeque<Delivery>,
-}
-
-#[async_trait]
-impl EventLog for Dripping {
-    fn partitions(&self) -> u32 {
-        self.0.partitions()
-    }
-    fn epoch(&self) -> schemas::Epoch {
-        self.0.epoch()
-    }
-    async fn append(&self, batch: Vec<NewRecord>) -> Result<Vec<Place>, kernel::event_log::AppendError> {
-        self.0.append(batch).await
-    }
-    async fn read(
-        &self,
-        partition: Partition,
-        from: Position,
-        up_to: Position,
-        limit: usize,
-    ) -> Result<Vec<Record>, ReadError> {
-        self.0.read(partition, from, up_to, limit).await
-    }
-    async fn tail(&self, partition: Partition) -> Result<Position, ReadError> {
-        self.0.tail(partition).await
-    }
-    async fn open(&self, readership: Readership) -> Result<Box<dyn EventReader>, ReadError> {
-        Ok(Box::new(Drip { reader: self.0.open(readership).await?, rest: VecDeque::new() }))
-    }
-}
-
-#[async_trait]
-impl EventReader for Drip {
-    async fn next(&mut self) -> Result<Delivery, ReadError> {
-        if let Some(delivery) = self.rest.pop_front() {
-            return Ok(delivery);
-        }
-        match self.reader.next().await? {
-            Delivery::Records { partition, records } => {
-                let one = |record| Delivery::Records { partition, records: vec![record] };
-                self.rest.extend(records.into_iter().map(one));
-                Ok(self.rest.pop_front().unwrap())
-            }
-            other => Ok(other),
-        }
-    }
-    async fn commit(&mut self, partition: Partition, position: Position) -> Result<(), ReadError> {
-        self.reader.commit(partition, position).await
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use schemas::{EventBody, EventId, Offset, Timestamp, UserId, caps};
+use schemas::{EventBody, EventId, Offset, Position, Timestamp, UserId, caps};
 
 use super::{Fact, MessageFacts};
 
@@ -67,6 +67,11 @@ impl Repeats {
             }
             _ => Timestamp::from_millis(self.now.as_millis() - caps::REPEAT_WINDOW_MS),
         }
+    }
+
+    /// The position after the last valid event, whatever it was: how far the window looks.
+    pub fn up_to(&self) -> Position {
+        self.order.back().map_or(Position::START, |newest| newest.offset.position())
     }
 
     /// Takes note of a valid event and forgets what the window has left behind.

@@ -46,8 +46,8 @@ mod writer;
 
 /// A log in one file. A clone is the same log.
 ///
-/// Dropping the last clone and the last reader writes what was queued and closes the file; that blocks the
-/// thread for as long as the last group takes.
+/// An append that nobody waits for any more when its turn comes is not written. Dropping the last clone and the last
+/// reader closes the file; that blocks the thread for as long as the last group takes.
 #[derive(Debug, Clone)]
 pub struct SqliteLog(Arc<Shared>);
 

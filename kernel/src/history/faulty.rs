@@ -11,7 +11,7 @@ use schemas::{ConversationId, EventId, Partition, UserId};
 use tokio::sync::watch;
 
 use super::{
-    Batch, Extent, Found, History, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot,
+    Batch, Depth, Extent, Found, History, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot,
     StoredEvent,
 };
 
@@ -134,9 +134,10 @@ impl History for FaultyHistory {
         &self,
         partition: Partition,
         conversation: &ConversationId,
+        depth: Depth,
     ) -> Result<Snapshot, HistoryError> {
         self.faults.check_read()?;
-        self.inner.snapshot(partition, conversation).await
+        self.inner.snapshot(partition, conversation, depth).await
     }
 
     async fn events(
@@ -250,7 +251,7 @@ mod tests {
             faults.fail_reads(fail);
             let failed = [
                 history.progress(PARTITION).await.is_err(),
-                history.snapshot(PARTITION, &tea).await.is_err(),
+                history.snapshot(PARTITION, &tea, Depth::Look).await.is_err(),
                 history.events(&tea, Extent::ALL).await.is_err(),
                 history.messages(&tea, Extent::ALL).await.is_err(),
                 history.find(&tea, &event_id("c")).await.is_err(),

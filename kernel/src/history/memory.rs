@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use schemas::{ConversationId, EventBody, EventId, Partition, Position, UserId, caps};
 
 use super::{
-    Batch, Digest, Extent, Found, History, HistoryError, Listed, Message, Order, Progress, Snapshot,
+    Batch, Depth, Digest, Extent, Found, History, HistoryError, Listed, Message, Order, Progress, Snapshot,
     StoredEvent,
 };
 
@@ -65,8 +65,8 @@ impl Content {
         Ok(())
     }
 
-    fn snapshot(&self, partition: Partition, conversation: &ConversationId) -> Snapshot {
-        let state = self.conversations.get(conversation).and_then(|kept| kept.state(conversation));
+    fn snapshot(&self, partition: Partition, conversation: &ConversationId, depth: Depth) -> Snapshot {
+        let state = self.conversations.get(conversation).and_then(|kept| kept.state(conversation, depth));
         let position = self.progress.get(&partition).map_or(Position::START, |progress| progress.position);
         Snapshot { state, position }
     }
@@ -86,8 +86,9 @@ impl History for MemoryHistory {
         &self,
         partition: Partition,
         conversation: &ConversationId,
+        depth: Depth,
     ) -> Result<Snapshot, HistoryError> {
-        Ok(self.content.read().snapshot(partition, conversation))
+        Ok(self.content.read().snapshot(partition, conversation, depth))
     }
 
     async fn events(

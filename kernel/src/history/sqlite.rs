@@ -24,7 +24,8 @@ use schemas::{ConversationId, EventId, Partition, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    Batch, Digest, Extent, Found, History, HistoryError, Listed, Message, Progress, Snapshot, StoredEvent,
+    Batch, Depth, Digest, Extent, Found, History, HistoryError, Listed, Message, Progress, Snapshot,
+    StoredEvent,
 };
 
 mod digest;
@@ -178,9 +179,10 @@ impl History for SqliteHistory {
         &self,
         partition: Partition,
         conversation: &ConversationId,
+        depth: Depth,
     ) -> Result<Snapshot, HistoryError> {
         let conversation = conversation.clone();
-        self.read(move |conn| read::snapshot(conn, partition, &conversation)).await
+        self.read(move |conn| read::snapshot(conn, partition, &conversation, depth)).await
     }
 
     async fn events(

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use schemas::{Visibility, caps::REPEAT_WINDOW_MS};
 
 use super::{
-    Extent, History, SharedHistory,
+    Depth, Extent, History, SharedHistory,
     conformance::{
         Fixture, Scribe, body,
         random::{Answers, cut, model, scene},
@@ -103,7 +103,7 @@ proptest! {
             let (expected, model) = model(&scribe).await;
             for conversation in ["tea", "inn"] {
                 let folded = scribe.state(&conversation.parse().unwrap()).cloned();
-                let kept = model.snapshot(scribe.partition, &conversation.parse().unwrap()).await.unwrap();
+                let kept = model.snapshot(scribe.partition, &conversation.parse().unwrap(), Depth::Fold).await.unwrap();
                 assert_eq!(kept.state, folded);
             }
             let (memory, fixture) = (MemoryHistory::new(), InFile::new());

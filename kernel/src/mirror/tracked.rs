@@ -20,7 +20,7 @@ use super::MirrorError;
 use crate::{
     conversation::{ConversationState, Fact, Void},
     event_log::{BATCH_LEN_MAX, Record, SharedLog},
-    history::{SharedHistory, Snapshot},
+    history::{Depth, SharedHistory, Snapshot},
 };
 
 /// How many events of late are kept for sessions that come back.
@@ -200,7 +200,7 @@ impl Tracked {
             self.inner.lock().hold_anew_if_flooded();
             let registered = Position::new(reading.load(Ordering::SeqCst));
             let Snapshot { mut state, position } =
-                history.snapshot(self.partition, &self.conversation).await?;
+                history.snapshot(self.partition, &self.conversation, Depth::Fold).await?;
             let mut folded = position;
             while folded < registered {
                 let records = log.read(self.partition, folded, registered, BATCH_LEN_MAX).await?;

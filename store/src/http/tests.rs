@@ -278,3 +278,15 @@ async fn a_history_that_is_down_is_told_as_such() {
         assert_eq!(asked.refused("ann", path).await, (503, "unavailable".to_owned()), "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_question_does_not_ask_for_what_only_a_fold_needs() {
+    let asked = Asked::about(&tea()).await;
+    let before = asked.history.now();
+    for path in QUESTIONS {
+        assert_eq!(asked.get("ann", path).await.status(), 200, "{path}");
+    }
+    let after = asked.history.now();
+    assert!(after.asked > before.asked);
+    assert_eq!(after.folds, before.folds);
+}

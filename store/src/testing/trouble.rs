@@ -10,6 +10,8 @@ pub(crate) struct Trouble {
     pub(crate) reads_left: Option<u64>,
     /// Batches that were applied.
     pub(crate) applied: u64,
+    /// Snapshots that were asked for to fold on.
+    pub(crate) folds: u64,
     /// Questions that were answered or failed.
     pub(crate) asked: u64,
     /// Calls that failed or are held.
@@ -102,9 +104,15 @@ impl History for Troubled {
         self.inner.progress(partition).await
     }
 
-    async fn snapshot(&self, partition: Partition, id: &ConversationId) -> Result<Snapshot, HistoryError> {
+    async fn snapshot(
+        &self,
+        partition: Partition,
+        id: &ConversationId,
+        depth: Depth,
+    ) -> Result<Snapshot, HistoryError> {
         self.reading()?;
-        self.inner.snapshot(partition, id).await
+        self.trouble.send_modify(|trouble| trouble.folds += u64::from(depth == Depth::Fold));
+        self.inner.snapshot(partition, id, depth).await
     }
 
     async fn events(&self, id: &ConversationId, extent: Extent) -> Result<Vec<StoredEvent>, HistoryError> {

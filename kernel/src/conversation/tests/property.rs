@@ -78,7 +78,7 @@ proptest! {
                 let fact = Fact { event: &event, offset: scribe.next, recorded_at: scribe.now };
                 let mut after = state.cloned();
                 prop_assert_eq!(ConversationState::evolve(&mut after, fact), Ok(()));
-                prop_assert_eq!(after.unwrap().position, fact.offset.position());
+                prop_assert_eq!(after.unwrap().repeats.up_to(), fact.offset.position());
             }
         }
     }

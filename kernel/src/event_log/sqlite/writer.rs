@@ -5,6 +5,9 @@
 //!
 //! Invariant: `heads` is what the last commit left, or it is unknown and read anew before the next
 //! group. So a failed commit costs the records of its group and nothing else.
+//!
+//! A batch whose caller is gone when its turn comes is not written: so the time that a record gets lies within the
+//! wait of its caller, and how long an append may take is bounded by how long callers wait.
 
 use std::{
     io,
@@ -37,7 +40,7 @@ const GONE: &str = "the log's writer has ended";
 
 type Answer<T, E> = oneshot::Sender<Result<T, E>>;
 
-/// Hands work to the thread. Dropping it waits until all that was handed over is done.
+/// Hands work to the thread. Dropping it waits until the thread is done with all that was handed over.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Job>>,
@@ -166,7 +169,7 @@ impl Work {
         };
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = begun.map_err(Failure::Before)?;
-        // Not before: beginning may have had to wait.
+        // Not before: beginning may have had to wait. And before it is seen whose callers still wait.
         let now = self.clock.now();
         let places = group.iter().map(|job| job.write(&transaction, &mut heads, now));
         let places = places.collect::<Result<_, _>>().map_err(Failure::Before)?;
@@ -189,7 +192,7 @@ impl Work {
 }
 
 impl Job {
-    /// Writes the job; `heads` move with the records.
+    /// Writes the job, unless its caller is gone; `heads` move with the records.
     fn write(
         &self,
         transaction: &Transaction<'_>,
@@ -197,6 +200,7 @@ impl Job {
         now: Timestamp,
     ) -> rusqlite::Result<Vec<Place>> {
         match self {
+            Self::Append { answer, .. } if answer.is_closed() => Ok(Vec::new()),
             Self::Append { batch, .. } => {
                 let partitions = u32::try_from(heads.len()).unwrap_or(u32::MAX);
                 let mut add = |record: &NewRecord| {

@@ -5,7 +5,7 @@ use schemas::{ConversationId, Offset, Position, Timestamp, Visibility, event::Ro
 use super::{Fixture, Scribe, body, event_id, user};
 use crate::{
     conversation::Standing,
-    history::{Extent, Listed, Message, Reaction, SharedHistory},
+    history::{Depth, Extent, Listed, Message, Reaction, SharedHistory},
 };
 
 fn tea() -> ConversationId {
@@ -94,12 +94,12 @@ pub async fn every_change_of_standing_shows(fixture: &impl Fixture) {
             // The founding comes late, and so disturbs nothing.
             history.apply(scribe.whole()).await.unwrap();
         }
-        let state = history.snapshot(scribe.partition, &tea()).await.unwrap().state.unwrap();
+        let state = history.snapshot(scribe.partition, &tea(), Depth::Fold).await.unwrap().state.unwrap();
         assert_eq!(state.standing(&user(whom)), expected, "{whom} after {number}");
         let shown = listed(&history, whom).await.map(|listed| listed.standing);
         assert_eq!(shown, expected.filter(|standing| standing.role().is_some()), "{whom} after {number}");
     }
-    let state = history.snapshot(scribe.partition, &tea()).await.unwrap().state.unwrap();
+    let state = history.snapshot(scribe.partition, &tea(), Depth::Fold).await.unwrap().state.unwrap();
     assert_eq!(state.standing(&user("cid")), Some(Standing::Left), "the old name left");
 }
 
@@ -188,7 +188,7 @@ pub async fn reactions_name_those_who_are_present(fixture: &impl Fixture) {
     assert_eq!(message(&history, "m").await.reactions, expected[..2]);
 }
 
-/// The last one counts, even if it names an earlier place.
+/// The last one counts, even if it names an earlier place. To have read is no activity: `last_*` stay.
 pub async fn a_read_marker_is_that_of_its_person(fixture: &impl Fixture) {
     let history = fixture.open().await;
     let mut scribe = begun();
@@ -200,6 +200,13 @@ pub async fn a_read_marker_is_that_of_its_person(fixture: &impl Fixture) {
     scribe.does("bob", "r3", body::read(2));
     history.apply(scribe.whole()).await.unwrap();
     assert_eq!(listed(&history, "bob").await.unwrap().read_up_to, Position::new(2));
+    let shown = listed(&history, "ann").await.unwrap();
+    assert_eq!((shown.last_offset, shown.last_at), (Position::new(1), occurred(&scribe, Offset::new(0))));
+    let state = history.snapshot(scribe.partition, &tea(), Depth::Fold).await.unwrap().state;
+    assert_eq!(state.as_ref(), scribe.state(&tea()));
+    let state = state.unwrap();
+    assert_eq!((state.position, state.last_at), (shown.last_offset, shown.last_at));
+    assert!(state.repeats.find(&event_id("r3")).is_some());
 }
 
 /// Value, place and time are those of the record.
@@ -237,7 +244,7 @@ pub async fn void_events_are_kept_and_change_nothing(fixture: &impl Fixture) {
     history.apply(scribe.whole()).await.unwrap();
     let inn = "inn".parse().unwrap();
     assert_eq!(history.events(&inn, Extent::ALL).await.unwrap().len(), 1);
-    assert_eq!(history.snapshot(scribe.partition, &inn).await.unwrap().state, None);
+    assert_eq!(history.snapshot(scribe.partition, &inn, Depth::Fold).await.unwrap().state, None);
 }
 
 /// With what a retry needs to know.

@@ -6,7 +6,7 @@ use super::{Fixture, Scribe, body, user};
 use crate::{
     conversation::ConversationState,
     history::{
-        Batch, Extent, Found, History, Listed, Message, Order, Progress, SharedHistory, StoredEvent,
+        Batch, Depth, Extent, Found, History, Listed, Message, Order, Progress, SharedHistory, StoredEvent,
         memory::MemoryHistory,
     },
 };
@@ -126,7 +126,7 @@ impl Answers {
     }
 
     async fn ask(&mut self, history: &SharedHistory, scribe: &Scribe, conversation: &ConversationId) {
-        let snapshot = history.snapshot(scribe.partition, conversation).await.unwrap();
+        let snapshot = history.snapshot(scribe.partition, conversation, Depth::Fold).await.unwrap();
         self.states.push((snapshot.state, snapshot.position));
         let tail = scribe.tail().get();
         for order in [Order::Ascending, Order::Descending] {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use schemas::{ConversationId, Partition, Position, Visibility, caps::REPEAT_WINDOW_MS};
 
 use super::{Fixture, Scribe, body, event_id, random::scene};
-use crate::history::Snapshot;
+use crate::conversation::{ConversationState, Repeats};
+use crate::history::{Depth, Snapshot};
 
 fn tea() -> ConversationId {
     "tea".parse().unwrap()
@@ -14,17 +15,18 @@ fn tea() -> ConversationId {
 /// So that whoever asks knows from where to read on.
 pub async fn a_conversation_unknown_so_far_has_no_state_but_a_position(fixture: &impl Fixture) {
     let history = fixture.open().await;
-    let Snapshot { state, position } = history.snapshot(Partition(0), &tea()).await.unwrap();
+    let Snapshot { state, position } = history.snapshot(Partition(0), &tea(), Depth::Fold).await.unwrap();
     assert_eq!((state, position), (None, Position::START));
     let mut scribe = Scribe::default();
     scribe.act("inn", "ann", "c", body::created(Visibility::Open, &[])).unwrap();
     scribe.act("tea", "ann", "void", body::posted("hello?")).unwrap_err();
     history.apply(scribe.whole()).await.unwrap();
-    let Snapshot { state, position } = history.snapshot(Partition(0), &tea()).await.unwrap();
+    let Snapshot { state, position } = history.snapshot(Partition(0), &tea(), Depth::Fold).await.unwrap();
     assert_eq!((state, position), (None, Position::new(2)));
 }
 
-/// Over a log of all kinds of events, void ones too, in two conversations and over more than one window of repeats.
+/// Over a log of all kinds of events, void ones too, in two conversations and over more than one window of repeats. A
+/// look at it has everything but the repeats.
 pub async fn a_snapshot_is_the_fold_at_every_position(fixture: &impl Fixture) {
     let history = fixture.open().await;
     let acts: Vec<_> = (0..150_u8).map(|n| [n.wrapping_mul(37), n / 3, n.wrapping_mul(91), n]).collect();
@@ -34,9 +36,13 @@ pub async fn a_snapshot_is_the_fold_at_every_position(fixture: &impl Fixture) {
         history.apply(scribe.batch(to - 1, to)).await.unwrap();
         for conversation in [tea(), "inn".parse().unwrap()] {
             let Snapshot { state, position } =
-                history.snapshot(scribe.partition, &conversation).await.unwrap();
+                history.snapshot(scribe.partition, &conversation, Depth::Fold).await.unwrap();
             assert_eq!(position.get(), to);
-            assert_eq!(state, scribe.state_at(&conversation, position), "{conversation} at {to}");
+            let fold = scribe.state_at(&conversation, position);
+            assert_eq!(state, fold, "{conversation} at {to}");
+            let seen = history.snapshot(scribe.partition, &conversation, Depth::Look).await.unwrap();
+            let without_repeats = fold.map(|fold| ConversationState { repeats: Repeats::default(), ..fold });
+            assert_eq!((seen.state, seen.position), (without_repeats, position), "{conversation} at {to}");
         }
     }
 }
@@ -55,7 +61,7 @@ pub async fn the_window_of_repeats_ends_where_that_of_the_fold_does(fixture: &im
     scribe.advance(REPEAT_WINDOW_MS);
     scribe.act("tea", "ann", "last", body::posted("3")).unwrap_err();
     history.apply(scribe.whole()).await.unwrap();
-    let state = history.snapshot(scribe.partition, &tea()).await.unwrap().state.unwrap();
+    let state = history.snapshot(scribe.partition, &tea(), Depth::Fold).await.unwrap().state.unwrap();
     let noted = |id: &str| state.repeats.find(&event_id(id)).is_some();
     assert_eq!([noted("older"), noted("edge"), noted("last")], [false, true, true]);
     assert!(state.repeats.message(&event_id("older")).is_some_and(|facts| facts.redacted));
@@ -83,7 +89,8 @@ pub async fn a_snapshot_never_shows_half_a_batch(fixture: &impl Fixture) {
     };
     loop {
         let done = writer.is_finished();
-        let Snapshot { state, position } = history.snapshot(scribe.partition, &tea()).await.unwrap();
+        let Snapshot { state, position } =
+            history.snapshot(scribe.partition, &tea(), Depth::Fold).await.unwrap();
         assert_eq!(position.get() % BATCH_LEN, 0);
         assert_eq!(state, scribe.state_at(&tea(), position), "at {position}");
         if done {

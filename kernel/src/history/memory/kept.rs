@@ -9,8 +9,8 @@ use schemas::{
 
 use super::is_post;
 use crate::{
-    conversation::{ConversationState, Fact, Repeats, Standing},
-    history::{Change, Found, Listed, Message, Projected, Reaction, StoredEvent},
+    conversation::{ConversationState, Fact, Repeats, Standing, is_activity},
+    history::{Change, Depth, Found, Listed, Message, Projected, Reaction, StoredEvent},
 };
 
 /// A value and the offset of the event that wrote it.
@@ -26,7 +26,7 @@ pub(super) struct Kept {
     pub(super) founding: Option<Stamped<Founding>>,
     pub(super) title: Option<Stamped<Option<Title>>>,
     pub(super) archived: Option<Stamped<bool>>,
-    /// When the last valid event occurred.
+    /// When the last valid event other than a read marker occurred.
     pub(super) last: Option<Stamped<Timestamp>>,
     pub(super) standings: BTreeMap<UserId, Stamped<Standing>>,
     pub(super) read_markers: BTreeMap<UserId, Stamped<Position>>,
@@ -72,7 +72,9 @@ impl Kept {
             self.change(stamp, &event_id, change);
         }
         if !event.void {
-            newest(&mut self.last, stamp, event.event.occurred_at);
+            if is_activity(&event.event.body) {
+                newest(&mut self.last, stamp, event.event.occurred_at);
+            }
             let first = self.ids.entry(event_id).or_insert(stamp);
             *first = stamp.min(*first);
         }
@@ -119,7 +121,7 @@ impl Kept {
         self.posts.insert(stamp, event_id.clone());
     }
 
-    pub(super) fn state(&self, conversation: &ConversationId) -> Option<ConversationState> {
+    pub(super) fn state(&self, conversation: &ConversationId, depth: Depth) -> Option<ConversationState> {
         let (founding, last) = (self.founding.as_ref()?, self.last.as_ref()?);
         Some(ConversationState {
             conversation: conversation.clone(),
@@ -129,7 +131,10 @@ impl Kept {
             creator: founding.value.creator.clone(),
             created_at: founding.value.at,
             standings: self.standings.iter().map(|(user, at)| (user.clone(), at.value)).collect(),
-            repeats: self.repeats(),
+            repeats: match depth {
+                Depth::Look => Repeats::default(),
+                Depth::Fold => self.repeats(),
+            },
             position: last.stamp.position(),
             last_at: last.value,
         })

@@ -8,7 +8,7 @@ use schemas::{
 use super::{Failure, row::Columns};
 use crate::{
     conversation::{ConversationState, Fact, Repeats},
-    history::{Extent, Found, Listed, Message, Order, Progress, Reaction, Snapshot, StoredEvent},
+    history::{Depth, Extent, Found, Listed, Message, Order, Progress, Reaction, Snapshot, StoredEvent},
 };
 
 pub(super) fn progress(conn: &Connection, partition: Partition) -> Result<Option<Progress>, Failure> {
@@ -176,11 +176,17 @@ pub(super) fn snapshot(
     conn: &Connection,
     partition: Partition,
     conversation: &ConversationId,
+    depth: Depth,
 ) -> Result<Snapshot, Failure> {
     let position = progress(conn, partition)?.map_or(Position::START, |progress| progress.position);
-    Ok(Snapshot { state: state(conn, conversation)?, position })
+    let mut state = state(conn, conversation)?;
+    if let (Some(state), Depth::Fold) = (&mut state, depth) {
+        state.repeats = repeats(conn, conversation)?;
+    }
+    Ok(Snapshot { state, position })
 }
 
+/// All of the state but its repeats.
 fn state(conn: &Connection, conversation: &ConversationId) -> Result<Option<ConversationState>, Failure> {
     let sql =
         "SELECT title, visibility, archived, creator, created_at, last_offset, last_at FROM conversations
@@ -204,7 +210,6 @@ fn state(conn: &Connection, conversation: &ConversationId) -> Result<Option<Conv
     let sql = "SELECT user, standing FROM standings WHERE conversation = ?1";
     let standings = all(conn, sql, params![conversation.as_str()], |row| Ok((row.parsed(0)?, row.word(1)?)))?;
     state.standings = standings.into_iter().collect();
-    state.repeats = repeats(conn, conversation)?;
     Ok(Some(state))
 }
 

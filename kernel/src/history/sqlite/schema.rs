@@ -10,7 +10,7 @@
 //! | `event_ids` | conversation, `event_id` | where the first valid event with the id stands (the smallest offset wins) |
 //! | `messages` | conversation, `message_id` | three groups: the post (the smallest offset wins, as for ids), the last edit (`edit_stamp`), the last redaction (`redaction_stamp`); a row without `offset` is no message yet |
 //! | `reactions` | conversation, `message_id`, emoji, user | whether the reaction is `present` |
-//! | `conversations` | conversation | founding (`created_stamp`), title, archived, and the last valid event |
+//! | `conversations` | conversation | founding (`created_stamp`), title, archived, and the last valid event other than a read marker |
 //! | `standings` | conversation, user | how somebody stands towards it |
 //! | `read_markers` | conversation, user | all before `up_to` is read |
 //! | `progress` | partition | all before `position` is projected, from the log `epoch`; never falls |

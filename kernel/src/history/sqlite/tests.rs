@@ -120,7 +120,7 @@ async fn damage_is_told_without_telling_what_was_written() {
     let errors = [
         history.events(&tea(), Extent::ALL).await.unwrap_err(),
         history.messages(&tea(), Extent::ALL).await.unwrap_err(),
-        history.snapshot(scribe().partition, &tea()).await.unwrap_err(),
+        history.snapshot(scribe().partition, &tea(), Depth::Fold).await.unwrap_err(),
     ];
     for (error, column) in errors.iter().zip(["value", "style", "value"]) {
         assert!(matches!(error, HistoryError::Damaged { .. }), "{error:?}");
@@ -129,6 +129,8 @@ async fn damage_is_told_without_telling_what_was_written() {
         assert!(!error.retryable());
     }
     assert!(history.find(&tea(), &event_id("m")).await.unwrap().is_some(), "the rest can still be read");
+    let seen = history.snapshot(scribe().partition, &tea(), Depth::Look).await.unwrap();
+    assert!(seen.state.is_some(), "a look decodes no event");
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, TransactionBehavi
 use schemas::{EventId, Offset};
 
 use super::{super::words::Word, Failure};
-use crate::history::{Batch, Change, HistoryError, Projected};
+use crate::{
+    conversation::is_activity,
+    history::{Batch, Change, HistoryError, Projected},
+};
 
 /// Rows and progress together, or nothing.
 pub(super) fn apply(conn: &mut Connection, batch: &Batch) -> Result<(), Failure> {
@@ -75,7 +78,9 @@ impl Write<'_> {
         ])?;
         if !stored.void {
             self.valid(&source, event.actor.as_str(), recorded_at, type_name)?;
-            self.last(&source, event.occurred_at.as_millis())?;
+            if is_activity(&event.body) {
+                self.last(&source, event.occurred_at.as_millis())?;
+            }
         }
         changes.iter().try_for_each(|change| self.change(&source, change))
     }

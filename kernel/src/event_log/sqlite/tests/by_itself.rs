@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use rusqlite::Connection;
 use schemas::{Offset, Timestamp};
 use tempfile::TempDir;
@@ -150,20 +150,27 @@ async fn a_commit_that_fails_is_unknown_and_leaves_no_hole() {
 }
 
 #[tokio::test]
-async fn what_was_queued_is_written_when_the_log_is_dropped() {
+async fn an_append_whose_caller_is_gone_when_its_turn_comes_is_not_written() {
     let site = Site::new();
     let log = site.open();
-    // The writer waits for the meddler, so that the rest is still queued when the log goes.
+    // The writer waits for the meddler, so that nobody's turn comes before the callers are gone.
     let mut meddler = site.meddler();
     let held = meddler.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    let mut kept = Vec::new();
     for number in 0..20 {
-        let value = number.to_string();
-        assert!(futures_util::FutureExt::now_or_never(log.append(vec![record(&value)])).is_none());
+        let (log, value) = (log.clone(), number.to_string());
+        let mut append = Box::pin(async move { log.append(vec![record(&value), record("more")]).await });
+        assert!((&mut append).now_or_never().is_none());
+        if number % 5 == 4 {
+            kept.push(append);
+        }
     }
     held.rollback().unwrap();
+    let places: Vec<_> = join_all(kept).await.into_iter().flat_map(|places| places.unwrap()).collect();
+    assert_eq!(places.iter().map(|place| place.offset.get()).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
     drop(log);
-    let expected: Vec<_> = (0..20).map(|number| (number, number.to_string())).collect();
-    assert_eq!(values(&site.open()).await, expected);
+    let values = values(&site.open()).await.into_iter().map(|(_, value)| value);
+    assert_eq!(values.collect::<Vec<_>>(), ["4", "more", "9", "more", "14", "more", "19", "more"]);
 }
 
 #[tokio::test]
