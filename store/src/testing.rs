@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kernel::{
     History,
     clock::{Clock, ManualClock},
-    event_log::{Delivery, NewRecord, Readership, Record, SharedLog, memory::MemoryLog},
+    event_log::{Delivery, NewRecord, Place, Readership, Record, SharedLog, memory::MemoryLog},
     history::{
         Batch, Depth, Extent, Found, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot,
         StoredEvent, memory::MemoryHistory,
