@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kernel::{
     conversation::{ConversationState, Fact},
-    event_log::BATCH_LEN_MAX,
+    event_log::{BATCH_LEN_MAX, Reading, read},
     history::{self, Depth, Extent, Order, StoredEvent},
     mirror::{LiveEvent, Mirror, MirrorError, Tracked},
 };
@@ -138,8 +138,14 @@ async fn scan(
         let Some(last) = records.last() else { break };
         from = last.offset.position();
         for record in records.iter().filter(|record| record.key_str() == Some(conversation.as_str())) {
-            // What is no event was logged by the follower.
-            let Ok(event) = mirror.codec().decode(&record.value).map(Arc::new) else { continue };
+            let event = match read(record, mirror.codec()) {
+                Reading::Event(event) => Arc::new(event),
+                // Logged by the follower.
+                Reading::NotOurs(_) => continue,
+                Reading::Newer(schema) => {
+                    return Err(MirrorError::Newer { partition, offset: record.offset, schema });
+                }
+            };
             let fact = Fact { event: &event, offset: record.offset, recorded_at: record.recorded_at };
             if ConversationState::evolve(&mut state, fact).is_ok() && !after.covers(record.offset) {
                 let (offset, len) = (record.offset, record.value.len());

@@ -30,9 +30,11 @@ mod follower;
 mod groups;
 pub mod memory;
 mod partitioner;
+mod reading;
 pub mod sqlite;
 
 pub use partitioner::partition_of;
+pub use reading::{Reading, read};
 
 /// Most records that one append, one read or one delivery carries.
 pub const BATCH_LEN_MAX: usize = 1_000;

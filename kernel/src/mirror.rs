@@ -10,6 +10,9 @@
 //!   meanwhile: held back R.. +
 //! ```
 //!
+//! A record of a tracked conversation that only a newer build can read is not passed over: the mirror stops before it, as the
+//! projector does, until nobody uses the conversation any more. So what is live and what is history agree.
+//!
 //! Whoever watches gets each valid event of a tracked conversation once, in order, already judged. Ingest decides against these
 //! states; fanout delivers these events. Neither keeps a fold of its own.
 
@@ -29,7 +32,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use schemas::{ConversationId, Epoch, Partition, Position, codec::Codec};
+use schemas::{
+    ConversationId, Epoch, Offset, Partition, Position,
+    codec::{Codec, SchemaId},
+};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, timeout_at},
@@ -38,7 +44,7 @@ use tokio::{
 pub use tracked::{Limits, LiveEvent, Outcome, Tracked};
 
 use crate::{
-    event_log::{ReadError, SharedLog, partition_of},
+    event_log::{ReadError, Record, SharedLog, partition_of},
     history::{HistoryError, SharedHistory},
 };
 
@@ -83,6 +89,20 @@ pub enum MirrorError {
     /// Too much was written to the conversation while it was being loaded.
     #[error("the conversation is written faster than it can be loaded")]
     Flooded,
+    /// A record of the conversation was written with a schema that this build does not know. It waits for a newer build:
+    /// to go on without the record would give another answer than the history gives later.
+    #[error(
+        "the record at offset {offset} of partition {partition} has the unknown schema {}: start a newer build",
+        schema.0
+    )]
+    Newer {
+        /// Which partition.
+        partition: Partition,
+        /// Where the record stands.
+        offset: Offset,
+        /// The id of the schema.
+        schema: SchemaId,
+    },
     /// The mirror was stopped.
     #[error("this node is stopping")]
     Stopped,
@@ -264,6 +284,11 @@ impl Shared {
         let made = Arc::new(Tracked::new(conversation.clone(), partition, self.limits));
         tracked.insert(conversation.clone(), Entry { tracked: Arc::clone(&made), used: now });
         Ok(made)
+    }
+
+    /// The conversation of a record, if it is in use.
+    fn tracked_by(&self, record: &Record) -> Option<Arc<Tracked>> {
+        self.tracked.lock().get(record.key_str()?).map(|entry| Arc::clone(&entry.tracked))
     }
 
     fn drop_idle(&self) {

@@ -7,12 +7,12 @@ use std::{borrow::Cow, sync::Arc};
 
 use kernel::{
     conversation::{ConversationState, Fact},
-    event_log::Record,
+    event_log::{Reading, Record, read},
     history::{Batch, Projected, StoredEvent, changes_of},
 };
 use schemas::{
     ChatEvent, Epoch, Offset, Partition, Position,
-    codec::{Codec, DecodeError, SchemaId},
+    codec::{Codec, SchemaId},
 };
 
 use crate::states::{Known, States};
@@ -67,13 +67,13 @@ pub fn project(codec: &Codec, stretch: Stretch<'_>, states: &mut States) -> Proj
     let batch = Batch { partition, epoch, up_to: from, events: Vec::with_capacity(records.len()) };
     let mut projection = Projection { batch, passed_over: Vec::new(), unread: None };
     for record in records {
-        match codec.decode(&record.value) {
-            Ok(event) => projection.take(record, event, states),
-            Err(DecodeError::UnknownSchema(schema)) => {
+        match read(record, codec) {
+            Reading::Event(event) => projection.take(record, event, states),
+            Reading::NotOurs(reason) => projection.pass_over(record, reason),
+            Reading::Newer(schema) => {
                 projection.unread = Some(Unread { offset: record.offset, schema });
                 break;
             }
-            Err(error) => projection.pass_over(record, error.to_string()),
         }
         projection.batch.up_to = record.offset.position();
     }
@@ -82,10 +82,6 @@ pub fn project(codec: &Codec, stretch: Stretch<'_>, states: &mut States) -> Proj
 
 impl Projection {
     fn take(&mut self, record: &Record, event: ChatEvent, states: &mut States) {
-        if record.key != event.conversation.as_str().as_bytes() {
-            // It may stand in another partition than its conversation, where nobody would look for it.
-            return self.pass_over(record, "its key is not the conversation of its event");
-        }
         let known = states.at(&event.conversation);
         if known.folded.covers(record.offset) {
             return;
@@ -93,8 +89,8 @@ impl Projection {
         self.batch.events.push(known.fold(record, event));
     }
 
-    fn pass_over(&mut self, record: &Record, reason: impl Into<Cow<'static, str>>) {
-        self.passed_over.push(PassedOver { offset: record.offset, reason: reason.into() });
+    fn pass_over(&mut self, record: &Record, reason: Cow<'static, str>) {
+        self.passed_over.push(PassedOver { offset: record.offset, reason });
     }
 }
 

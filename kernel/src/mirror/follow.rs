@@ -1,11 +1,11 @@
 //! The follower: takes deliveries of the log and hands them to the conversations in use.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use schemas::{Partition, Position};
 use tokio::time::{Instant, sleep};
 
-use super::{Folded, MirrorError, Shared};
+use super::{Folded, LiveEvent, MirrorError, Shared, tracked::Newer};
 use crate::{
     crash::CrashOnPanic,
     event_log::{BATCH_LEN_MAX, Delivery, EventReader, Readership, Record, SharedLog},
@@ -71,31 +71,58 @@ async fn bridge(log: &SharedLog, shared: &Shared, partition: Partition, to: Posi
     }
 }
 
-/// Folds a stretch of records, tells the watchers, and only then moves the place: who waits for the
-/// place finds the states there.
+/// Folds a stretch of records and tells of it.
 async fn take(shared: &Shared, partition: Partition, records: Vec<Record>) {
     let Some(place) = shared.place(partition) else { return };
     let known = place.folded();
     let Some(up_to) = records.last().map(|record| record.offset.position()) else { return };
     place.begin(up_to);
     let mut events = Vec::new();
-    for record in records {
-        if known.covers(record.offset) {
-            continue;
-        }
-        let tracked = record
-            .key_str()
-            .and_then(|key| shared.tracked.lock().get(key).map(|entry| Arc::clone(&entry.tracked)));
-        if let Some(tracked) = tracked {
-            events.extend(tracked.take(record, &shared.codec));
+    for record in records.iter().filter(|record| !known.covers(record.offset)) {
+        let Some(tracked) = shared.tracked_by(record) else { continue };
+        match tracked.take(record, &shared.codec) {
+            Ok(event) => events.extend(event),
+            Err(newer) => {
+                drop(tracked);
+                let before = Position::new(record.offset.get());
+                tell(shared, Folded { partition, up_to: before, events: mem::take(&mut events) }).await;
+                events.extend(wait_at(shared, partition, record, newer).await);
+            }
         }
     }
-    place.end(up_to);
-    let folded = Arc::new(Folded { partition, up_to, events });
+    tell(shared, Folded { partition, up_to, events }).await;
+}
+
+/// Moves the place, and then tells the watchers. The states are there already: who waits for the place finds them.
+async fn tell(shared: &Shared, folded: Folded) {
+    if let Some(place) = shared.place(folded.partition) {
+        place.end(folded.up_to);
+    }
+    let folded = Arc::new(folded);
     let watchers = shared.watchers.lock().clone();
     for watcher in watchers {
         // A closed one is forgotten below.
         let _ = watcher.send(Arc::clone(&folded)).await;
     }
     shared.watchers.lock().retain(|watcher| !watcher.is_closed());
+}
+
+/// Waits before a record that cannot be read here, until it can be or nobody uses its conversation any more.
+async fn wait_at(
+    shared: &Shared,
+    partition: Partition,
+    record: &Record,
+    newer: Newer,
+) -> Option<Arc<LiveEvent>> {
+    let (offset, schema) = (newer.offset.get(), newer.schema.0);
+    tracing::error!(%partition, offset, schema, "a record has an unknown schema; waiting: start a newer build");
+    loop {
+        sleep(RETRY_PAUSE).await;
+        shared.drop_idle();
+        match shared.tracked_by(record).map(|tracked| tracked.take(record, &shared.codec)) {
+            None => return None,
+            Some(Ok(event)) => return event,
+            Some(Err(_)) => {}
+        }
+    }
 }

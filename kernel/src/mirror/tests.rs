@@ -8,7 +8,10 @@ use schemas::event::{MemberJoined, MemberRemoved};
 use super::*;
 use crate::{
     conversation::Void,
-    event_log::faulty::{Fault, Faults, FaultyLog},
+    event_log::{
+        EventLog, NewRecord,
+        faulty::{Fault, Faults, FaultyLog},
+    },
     testing::{World, created, event, posted},
 };
 
@@ -202,4 +205,96 @@ async fn many_conversations_that_nobody_uses_keep_nobody_out() {
     assert!(mirror.shared.tracked.lock().len() <= TRACKED_LEN_MAX);
     // One that is in use stays the same.
     assert!(Arc::ptr_eq(&kept, &mirror.track(&"kept".parse().unwrap()).await.unwrap()));
+}
+
+/// Appends a value as it is, under a key.
+async fn append_value(world: &World, key: &str, value: bytes::Bytes) -> Position {
+    let record = NewRecord { key: key.parse().unwrap(), value, headers: Vec::new() };
+    world.log.append(vec![record]).await.unwrap()[0].offset.position()
+}
+
+/// A value in a schema of the future.
+fn newer() -> bytes::Bytes {
+    bytes::Bytes::from_static(&[0, 0, 0, 0, 99, 1, 2, 3])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_record_of_a_tracked_conversation_stops_the_mirror_until_nobody_uses_it() {
+    let world = World::new(1);
+    let mirror = mirror(&world).await;
+    let (watcher, mut stretches) = mpsc::channel(16);
+    mirror.watch(watcher);
+    let tea = "tea".parse().unwrap();
+    let tracked = mirror.track(&tea).await.unwrap();
+    let cake = mirror.track(&"cake".parse().unwrap()).await.unwrap();
+    // In one batch, so that the record stands in the middle of a delivery.
+    let value = |event| Codec::default().encode(&event).unwrap();
+    let values = [value(created("tea")), newer(), value(posted("tea", "m-1", "ann")), value(created("cake"))];
+    let keys = ["tea", "tea", "tea", "cake"].map(|key| key.parse().unwrap());
+    let batch = keys.into_iter().zip(values);
+    let batch = batch.map(|(key, value)| NewRecord { key, value, headers: Vec::new() }).collect();
+    world.log.append(batch).await.unwrap();
+    let tail = Position::new(4);
+
+    let behind = mirror.reach(Partition(0), tail, Instant::now() + 3 * IDLE_MAX).await;
+    assert!(matches!(behind, Err(MirrorError::Behind { place, .. }) if place.get() == 1), "{behind:?}");
+    let folded = stretches.try_recv().unwrap();
+    assert_eq!((folded.up_to.get(), folded.events.len()), (1, 1));
+    assert!(stretches.try_recv().is_err(), "nothing behind the record is told");
+    assert!(state_of(&tracked).is_some() && state_of(&cake).is_none());
+
+    drop(tracked);
+    mirror.reach(Partition(0), tail, Instant::now() + 3 * IDLE_MAX).await.unwrap();
+    let folded = stretches.recv().await.unwrap();
+    assert_eq!((folded.up_to, folded.events.len()), (tail, 1));
+    assert!(state_of(&cake).is_some());
+    // Nor does anybody who comes to it later get an answer that leaves the record out.
+    let error = mirror.track(&tea).await.unwrap_err();
+    assert!(matches!(error, MirrorError::Newer { offset, .. } if offset.get() == 1), "{error}");
+}
+
+#[tokio::test]
+async fn a_newer_record_of_a_conversation_that_nobody_uses_stops_nothing() {
+    let world = World::new(1);
+    let mirror = mirror(&world).await;
+    let tracked = mirror.track(&"tea".parse().unwrap()).await.unwrap();
+    append_value(&world, "cake", newer()).await;
+    let (partition, offset) = world.append(&created("tea")).await;
+    mirror.reach(partition, offset.position(), soon()).await.unwrap();
+    assert!(state_of(&tracked).is_some());
+}
+
+#[tokio::test]
+async fn a_newer_record_that_came_while_its_conversation_was_loaded_fails_the_load() {
+    let world = World::new(1);
+    world.append(&created("tea")).await;
+    append_value(&world, "tea", newer()).await;
+    let records = world.log.read(Partition(0), Position::START, Position::new(2), 2).await.unwrap();
+    let tracked = Tracked::new("tea".parse().unwrap(), Partition(0), Limits::default());
+    let codec = Codec::default();
+    for record in &records {
+        assert!(tracked.take(record, &codec).unwrap().is_none(), "held back");
+    }
+    let (log, history): (SharedLog, SharedHistory) =
+        (Arc::new(world.log.clone()), Arc::new(world.history.clone()));
+    // What was held back, and then what is read from the log.
+    for reading in [0, 2] {
+        let error = tracked.load(&log, &history, &AtomicU64::new(reading), &codec).await.unwrap_err();
+        assert!(matches!(error, MirrorError::Newer { offset, .. } if offset.get() == 1), "{error}");
+    }
+    assert!(state_of(&tracked).is_none());
+}
+
+#[tokio::test]
+async fn what_is_no_event_of_its_conversation_is_passed_over() {
+    let world = World::new(1);
+    let mirror = mirror(&world).await;
+    let tracked = mirror.track(&"tea".parse().unwrap()).await.unwrap();
+    append_value(&world, "tea", "garbage".into()).await;
+    append_value(&world, "tea", Codec::default().encode(&created("cake")).unwrap()).await;
+    let (partition, offset) = world.append(&created("tea")).await;
+    mirror.reach(partition, offset.position(), soon()).await.unwrap();
+    assert_eq!(state_of(&tracked).unwrap().conversation.as_str(), "tea");
+    let late = mirror.track(&"cake".parse().unwrap()).await.unwrap();
+    assert!(state_of(&late).is_none());
 }

@@ -12,14 +12,16 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use schemas::{
-    ChatEvent, ConversationId, Offset, Partition, Position, Timestamp, codec::Codec, json::EventJson,
+    ChatEvent, ConversationId, Offset, Partition, Position, Timestamp,
+    codec::{Codec, SchemaId},
+    json::EventJson,
 };
 use tokio::sync::OnceCell;
 
 use super::MirrorError;
 use crate::{
     conversation::{ConversationState, Fact, Void},
-    event_log::{BATCH_LEN_MAX, Record, SharedLog},
+    event_log::{BATCH_LEN_MAX, Reading, Record, SharedLog, read},
     history::{Depth, SharedHistory, Snapshot},
 };
 
@@ -117,6 +119,13 @@ struct Inner {
     voids: VecDeque<(Offset, Void)>,
 }
 
+/// A record that only a newer build can read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Newer {
+    pub(super) offset: Offset,
+    pub(super) schema: SchemaId,
+}
+
 #[derive(Default)]
 struct Held {
     records: Vec<Record>,
@@ -127,17 +136,8 @@ struct Held {
 
 impl Tracked {
     pub(super) fn new(conversation: ConversationId, partition: Partition, limits: Limits) -> Self {
-        let inner = Inner {
-            limits,
-            held: Some(Held::default()),
-            state: None,
-            folded: Position::START,
-            recent: VecDeque::new(),
-            recent_bytes: 0,
-            recent_since: Position::START,
-            voids: VecDeque::new(),
-        };
-        Self { conversation, partition, loaded: OnceCell::new(), inner: Mutex::new(inner) }
+        let inner = Mutex::new(Inner::unloaded(limits));
+        Self { conversation, partition, loaded: OnceCell::new(), inner }
     }
 
     /// Which conversation.
@@ -208,7 +208,7 @@ impl Tracked {
                 folded = last.offset.position();
                 for record in &records {
                     if record.key_str() == Some(self.conversation.as_str()) {
-                        let _ = fold(&mut state, record, codec);
+                        let _ = fold(&mut state, record, codec).map_err(|newer| newer.of(self.partition))?;
                     }
                 }
             }
@@ -218,15 +218,24 @@ impl Tracked {
     }
 
     /// Takes the next record of this conversation; gives the event if it counts.
-    pub(super) fn take(&self, record: Record, codec: &Codec) -> Option<Arc<LiveEvent>> {
+    ///
+    /// # Errors
+    /// It cannot be read yet, and is not taken.
+    pub(super) fn take(&self, record: &Record, codec: &Codec) -> Result<Option<Arc<LiveEvent>>, Newer> {
         let mut inner = self.inner.lock();
         match &mut inner.held {
             Some(held) => {
-                held.push(record);
-                None
+                held.push(record.clone());
+                Ok(None)
             }
-            None => inner.fold(&record, self.partition, codec),
+            None => inner.fold(record, self.partition, codec),
         }
+    }
+}
+
+impl Newer {
+    fn of(self, partition: Partition) -> MirrorError {
+        MirrorError::Newer { partition, offset: self.offset, schema: self.schema }
     }
 }
 
@@ -241,6 +250,19 @@ impl Held {
 }
 
 impl Inner {
+    fn unloaded(limits: Limits) -> Self {
+        Self {
+            limits,
+            held: Some(Held::default()),
+            state: None,
+            folded: Position::START,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            recent_since: Position::START,
+            voids: VecDeque::new(),
+        }
+    }
+
     fn hold_anew_if_flooded(&mut self) {
         if self.held.as_ref().is_some_and(|held| held.flooded) {
             self.held = Some(Held::default());
@@ -263,32 +285,43 @@ impl Inner {
         self.folded = position;
         self.recent_since = position;
         for record in &held.records {
-            self.fold(record, partition, codec);
+            if let Err(newer) = self.fold(record, partition, codec) {
+                // Loading starts again, and finds the record in the log.
+                *self = Self::unloaded(self.limits);
+                return Err(newer.of(partition));
+            }
         }
         Ok(())
     }
 
-    fn fold(&mut self, record: &Record, partition: Partition, codec: &Codec) -> Option<Arc<LiveEvent>> {
+    fn fold(
+        &mut self,
+        record: &Record,
+        partition: Partition,
+        codec: &Codec,
+    ) -> Result<Option<Arc<LiveEvent>>, Newer> {
         if self.folded.covers(record.offset) {
-            return None;
+            return Ok(None);
         }
+        let judged = fold(&mut self.state, record, codec)?;
         self.folded = record.offset.position();
-        match fold(&mut self.state, record, codec)? {
-            Ok(event) => {
+        Ok(match judged {
+            None => None,
+            Some(Ok(event)) => {
                 let len = record.value.len();
                 let event = LiveEvent::new(partition, record.offset, record.recorded_at, event, len);
                 let event = Arc::new(event);
                 self.keep(Arc::clone(&event));
                 Some(event)
             }
-            Err(void) => {
+            Some(Err(void)) => {
                 self.voids.push_back((record.offset, void));
                 if self.voids.len() > VOIDS_LEN_MAX {
                     self.voids.pop_front();
                 }
                 None
             }
-        }
+        })
     }
 
     fn keep(&mut self, event: Arc<LiveEvent>) {
@@ -304,19 +337,21 @@ impl Inner {
     }
 }
 
-/// Decodes and folds one record. `None`: it is no event, which was logged.
+/// Reads and folds one record. `None`: it is no event, which was logged.
 fn fold(
     state: &mut Option<ConversationState>,
     record: &Record,
     codec: &Codec,
-) -> Option<Result<Arc<ChatEvent>, Void>> {
-    let event = match codec.decode(&record.value) {
-        Ok(event) => Arc::new(event),
-        Err(error) => {
-            tracing::error!(record.offset = record.offset.get(), %error, "a record is no event; it is passed over");
-            return None;
+) -> Result<Option<Result<Arc<ChatEvent>, Void>>, Newer> {
+    let event = match read(record, codec) {
+        Reading::Event(event) => Arc::new(event),
+        Reading::NotOurs(reason) => {
+            let offset = record.offset.get();
+            tracing::error!(offset, %reason, "a record is no event; it is passed over");
+            return Ok(None);
         }
+        Reading::Newer(schema) => return Err(Newer { offset: record.offset, schema }),
     };
     let fact = Fact { event: &event, offset: record.offset, recorded_at: record.recorded_at };
-    Some(ConversationState::evolve(state, fact).map(|()| event))
+    Ok(Some(ConversationState::evolve(state, fact).map(|()| event)))
 }

@@ -160,7 +160,8 @@ async fn a_long_conversation_is_folded_page_by_page() {
     };
     events.extend((1..3 * events::EVENTS_PAGE_LEN).map(titled));
     let asked = Asked::about(&events).await;
-    for position in [256, 257, 258, 512, 513, 700, 768] {
+    let page = events::EVENTS_PAGE_LEN;
+    for position in [page, page + 1, page + 2, 2 * page, 2 * page + 1, 3 * page - 9, 3 * page] {
         let data = asked.data("ann", &format!("/v1/conversations/tea?as_of={position}")).await;
         assert_eq!(data["title"].as_str().unwrap(), (position - 1).to_string());
     }
