@@ -19,6 +19,7 @@ pub mod history;
 pub mod identity;
 pub mod mirror;
 pub mod random;
+mod sqlite;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 

@@ -24,21 +24,23 @@ use std::{
 };
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use schemas::{Epoch, Partition, Position};
 use tokio::sync::watch;
 
-use self::{folding::Folding, readers::Readers, schema::Meta, writer::Writer};
+use self::{schema::Meta, writer::Writer};
 use super::{
     AppendError, BATCH_LEN_MAX, EventLog, EventReader, NewRecord, Place, ReadError, Readership, Record,
     check_batch,
     follower::{Followed, Follower},
     groups::Groups,
 };
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    sqlite::{Folding, Readers},
+};
 
-mod folding;
 mod headers;
-mod readers;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -130,7 +132,7 @@ impl SqliteLog {
             meta,
             tails,
             groups: Groups::default(),
-            readers: Arc::new(Readers::of(path)),
+            readers: Arc::new(Readers::of(path, schema::open_for_reading)),
             writer: writer.map_err(|error| storage(&error))?,
             _lock: lock,
         })))
@@ -176,6 +178,15 @@ impl Shared {
         let tail = self.tails.borrow().get(partition.0 as usize).copied();
         tail.ok_or(ReadError::NoPartition { partition })
     }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let unavailable = |error: &dyn ToString| ReadError::Unavailable { reason: error.to_string() };
+        let answer = Arc::clone(&self.readers).run(move |connection| read(connection)).await;
+        answer.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
+    }
 }
 
 #[async_trait]
@@ -201,15 +212,11 @@ impl Followed for Shared {
             return Ok(Vec::new());
         }
         let limit = limit.clamp(1, BATCH_LEN_MAX);
-        Arc::clone(&self.readers)
-            .run(move |connection| schema::records(connection, partition, from, up_to, limit))
-            .await
+        self.read(move |connection| schema::records(connection, partition, from, up_to, limit)).await
     }
 
     async fn checkpoint(&self, group: &'static str, partition: Partition) -> Result<Position, ReadError> {
-        Arc::clone(&self.readers)
-            .run(move |connection| schema::checkpoint(connection, group, partition))
-            .await
+        self.read(move |connection| schema::checkpoint(connection, group, partition)).await
     }
 
     async fn set_checkpoint(

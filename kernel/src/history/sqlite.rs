@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Invariant: a batch is one transaction, rows and progress together, and `apply` resolves when it is on disk. All
-//! work is done on tokio's blocking threads, at most one writing and four reading (`READERS`); whoever comes later
-//! waits in line, not on a thread. The tables are described in `sqlite/schema.rs`.
+//! work is done on tokio's blocking threads, at most one writing and a few reading ([`Readers`]); whoever comes later
+//! waits in line, not on a thread. The write-ahead log is kept short, also while the file is read without a pause ([`Folding`]). The tables are described in `sqlite/schema.rs`.
 //!
 //! What was begun ends even if its caller goes away: a batch whose `apply` is dropped may still be applied.
 
@@ -21,12 +21,13 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode};
 use schemas::{ConversationId, EventId, Partition, UserId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::{
     Batch, Depth, Digest, Extent, Found, History, HistoryError, Listed, Message, Progress, Snapshot,
     StoredEvent,
 };
+use crate::sqlite::{Folding, Readers};
 
 mod digest;
 mod read;
@@ -36,23 +37,24 @@ mod schema;
 mod tests;
 mod write;
 
-/// Questions that are answered at the same time.
-const READERS: usize = 4;
-
 /// See the module. Clones share the file; it is closed when the last is gone and nothing is under way.
 #[derive(Clone)]
 pub struct SqliteHistory {
     file: Arc<File>,
     writing: Arc<Semaphore>,
-    reading: Arc<Semaphore>,
 }
 
 struct File {
     path: PathBuf,
+    // Dropped before the writer, whose connection is the last, so that it folds the write-ahead log into the file.
+    readers: Arc<Readers>,
     /// Taken by whoever has the permit of `writing`, so it is never waited for.
-    writer: Mutex<Connection>,
-    /// Those not in use; whoever has a permit of `reading` finds one.
-    readers: Mutex<Vec<Connection>>,
+    writer: Mutex<Writer>,
+}
+
+struct Writer {
+    conn: Connection,
+    folding: Folding,
 }
 
 /// Why the file cannot be used as a history. Trying again is useless, but for [`OpenError::Unusable`], whose cause
@@ -103,13 +105,10 @@ impl SqliteHistory {
     /// See [`OpenError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
-        let writer = Mutex::new(schema::open_writer(&path)?);
-        let readers = (0..READERS).map(|_| schema::open_reader(&path)).collect::<Result<_, _>>()?;
-        Ok(Self {
-            file: Arc::new(File { path, writer, readers: Mutex::new(readers) }),
-            writing: Arc::new(Semaphore::new(1)),
-            reading: Arc::new(Semaphore::new(READERS)),
-        })
+        let conn = schema::open_writer(&path)?;
+        let writer = Mutex::new(Writer { conn, folding: Folding::of(&path) });
+        let readers = Arc::new(Readers::of(&path, schema::open_reader));
+        Ok(Self { file: Arc::new(File { path, readers, writer }), writing: Arc::new(Semaphore::new(1)) })
     }
 
     /// The fingerprint of everything it holds, progress included. Reads the whole file.
@@ -129,39 +128,31 @@ impl SqliteHistory {
         self.write(write::wipe).await
     }
 
+    /// Writes on a blocking thread and holds the permit to the end of the work, not of the caller.
     async fn write(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<(), Failure> + Send + 'static,
     ) -> Result<(), HistoryError> {
-        let permit = permit(&self.writing).await?;
+        // It is never closed; were it, nothing could be done here any more.
+        let permit = Arc::clone(&self.writing).acquire_owned().await.map_err(|error| unavailable(&error))?;
         let file = Arc::clone(&self.file);
-        blocking(permit, move || work(&mut file.writer.lock())).await
+        let task = tokio::task::spawn_blocking(move || {
+            let Writer { conn, folding } = &mut *file.writer.lock();
+            let answer = work(conn).map_err(HistoryError::from);
+            folding.fold_if_long(conn);
+            drop(permit);
+            answer
+        });
+        task.await.map_err(|error| unavailable(&error))?
     }
 
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, HistoryError> {
-        let permit = permit(&self.reading).await?;
-        let file = Arc::clone(&self.file);
-        let answer = move || {
-            let mut conn = file.reader()?;
-            let answer = (|| work(&*conn.transaction()?))();
-            file.readers.lock().push(conn);
-            answer
-        };
-        blocking(permit, answer).await
-    }
-}
-
-impl File {
-    /// A connection that is not in use. If one was lost with a panic, another is opened in its place.
-    fn reader(&self) -> Result<Connection, Failure> {
-        if let Some(conn) = self.readers.lock().pop() {
-            return Ok(conn);
-        }
-        schema::open_reader(&self.path)
-            .map_err(|error| HistoryError::Unavailable { reason: error.to_string() }.into())
+        let readers = Arc::clone(&self.file.readers);
+        let answer = readers.run(|conn| work(&*conn.transaction()?)).await;
+        answer.map_err(|error| unavailable(&error))?.map_err(HistoryError::from)
     }
 }
 
@@ -223,25 +214,8 @@ impl History for SqliteHistory {
     }
 }
 
-async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, HistoryError> {
-    // It is never closed; were it, nothing could be done here any more.
-    Arc::clone(of)
-        .acquire_owned()
-        .await
-        .map_err(|error| HistoryError::Unavailable { reason: error.to_string() })
-}
-
-/// Works on a blocking thread and holds the permit to the end of the work, not of the caller.
-async fn blocking<T: Send + 'static>(
-    permit: OwnedSemaphorePermit,
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, HistoryError> {
-    let task = tokio::task::spawn_blocking(move || {
-        let answer = work().map_err(HistoryError::from);
-        drop(permit);
-        answer
-    });
-    task.await.map_err(|error| HistoryError::Unavailable { reason: error.to_string() })?
+fn unavailable(error: &dyn ToString) -> HistoryError {
+    HistoryError::Unavailable { reason: error.to_string() }
 }
 
 impl Failure {

@@ -19,13 +19,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use schemas::{Partition, Position, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{
-    folding::Folding,
-    schema::{self, Head},
-};
+use super::schema::{self, Head};
 use crate::{
     clock::Clock,
     event_log::{AppendError, NewRecord, Place, ReadError, partition_of},
+    sqlite::Folding,
 };
 
 /// Most jobs that wait; who comes later waits for a place in the queue.

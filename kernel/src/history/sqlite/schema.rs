@@ -135,7 +135,7 @@ const STATEMENTS_LEN_MAX: usize = 64;
 
 /// Opens the file to write, and makes the tables if it is new.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
-    let mut conn = connect(path)?;
+    let mut conn = in_order(|| connect(path))?;
     let made = || -> Result<Option<OpenError>, rusqlite::Error> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let wrong = match found_in(&tx)? {
@@ -156,9 +156,9 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Opens the file, which [`open_writer`] has made, to read.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = connect(path)?;
-    in_order(|| conn.pragma_update(None, "query_only", true))?;
+    conn.pragma_update(None, "query_only", true)?;
     Ok(conn)
 }
 
@@ -186,15 +186,13 @@ fn found_in(conn: &Connection) -> Result<Found, rusqlite::Error> {
 }
 
 /// `synchronous=FULL`: the checkpoint is committed to the log only after the rows are durable, so they must be.
-fn connect(path: &Path) -> Result<Connection, OpenError> {
-    in_order(|| {
-        let conn = Connection::open(path)?;
-        conn.busy_timeout(BUSY_WAIT)?;
-        conn.pragma_update(None, "journal_mode", "WAL")?;
-        conn.pragma_update(None, "synchronous", "FULL")?;
-        conn.set_prepared_statement_cache_capacity(STATEMENTS_LEN_MAX);
-        Ok(conn)
-    })
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(BUSY_WAIT)?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_LEN_MAX);
+    Ok(conn)
 }
 
 fn in_order<T>(work: impl FnOnce() -> Result<T, rusqlite::Error>) -> Result<T, OpenError> {

@@ -3,7 +3,7 @@
 use schemas::{ConversationId, Position, Visibility};
 
 use super::*;
-use crate::history::conformance::{Scribe, body, event_id, user};
+use crate::history::conformance::{Scribe, body, event_id};
 
 struct Place(tempfile::TempDir);
 
@@ -74,9 +74,12 @@ fn what_is_no_database_or_no_place_for_one_cannot_be_used() {
 fn rows_are_on_disk_before_the_answer() {
     let place = Place::new();
     let history = place.open().unwrap();
-    let conn = history.file.writer.lock();
+    let writer = history.file.writer.lock();
     let pragma = |name: &str| {
-        conn.query_row(&format!("PRAGMA {name}"), [], |row| Ok(format!("{:?}", row.get_ref(0)?))).unwrap()
+        writer
+            .conn
+            .query_row(&format!("PRAGMA {name}"), [], |row| Ok(format!("{:?}", row.get_ref(0)?)))
+            .unwrap()
     };
     assert_eq!(pragma("journal_mode"), format!("{:?}", rusqlite::types::ValueRef::Text(b"wal")));
     assert_eq!(pragma("synchronous"), "Integer(2)", "FULL");
@@ -151,28 +154,16 @@ async fn a_batch_that_fails_in_the_middle_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn more_questions_than_readers_are_all_answered() {
+async fn a_long_write_ahead_log_is_folded_after_a_batch() {
     let place = Place::new();
     let history = place.open().unwrap();
+    history.apply(scribe().batch(0, 1)).await.unwrap();
+    let len = history.file.writer.lock().folding.len();
+    assert!(len > 0);
+    history.file.writer.lock().folding = Folding::with_len_max(&history.file.path, len);
     history.apply(scribe().whole()).await.unwrap();
-    let questions = (0..READERS * 10).map(|_| {
-        let history = history.clone();
-        tokio::spawn(async move { history.messages(&tea(), Extent::ALL).await.unwrap().len() })
-    });
-    for question in questions.collect::<Vec<_>>() {
-        assert_eq!(question.await.unwrap(), 1);
-    }
-    assert_eq!(history.file.readers.lock().len(), READERS, "every connection came back");
-}
-
-#[tokio::test]
-async fn a_reader_that_was_lost_is_replaced() {
-    let place = Place::new();
-    let history = place.open().unwrap();
-    history.apply(scribe().whole()).await.unwrap();
-    history.file.readers.lock().clear();
-    assert_eq!(history.conversations_of(&user("bob"), None, 1).await.unwrap().len(), 1);
-    assert_eq!(history.file.readers.lock().len(), 1);
+    assert_eq!(history.file.writer.lock().folding.len(), 0);
+    assert_eq!(history.messages(&tea(), Extent::ALL).await.unwrap().len(), 1, "nothing is lost");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ const LEN_MAX: u64 = 32 * 1_024 * 1_024;
 
 /// When to fold next.
 #[derive(Debug)]
-pub(super) struct Folding {
+pub(crate) struct Folding {
     path: PathBuf,
     len_max: u64,
     /// Folded above this length. More than `len_max` while somebody is in the way, so that we do not wait for
@@ -23,14 +23,19 @@ pub(super) struct Folding {
 
 impl Folding {
     /// For the file at `path`.
-    pub(super) fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
+        Self::with_len_max(path, LEN_MAX)
+    }
+
+    /// The same with another length.
+    pub(crate) fn with_len_max(path: &Path, len_max: u64) -> Self {
         let mut name = path.as_os_str().to_owned();
         name.push("-wal");
-        Self { path: name.into(), len_max: LEN_MAX, above: LEN_MAX }
+        Self { path: name.into(), len_max, above: len_max }
     }
 
     /// Waits for the readers, if it has become too long, and begins the write-ahead log anew.
-    pub(super) fn fold_if_long(&mut self, connection: &Connection) {
+    pub(crate) fn fold_if_long(&mut self, connection: &Connection) {
         let len = self.len();
         if len <= self.above {
             return;
@@ -40,15 +45,13 @@ impl Folding {
         if !matches!(folded, Ok(false)) {
             self.above += len;
             let error = folded.err();
-            tracing::warn!(
-                len,
-                ?error,
-                "the log's write-ahead log cannot be folded: somebody reads for long"
-            );
+            let path = self.path.display();
+            tracing::warn!(%path, len, ?error, "the write-ahead log cannot be folded: somebody reads for long");
         }
     }
 
-    fn len(&self) -> u64 {
+    /// How long it is now, in bytes.
+    pub(crate) fn len(&self) -> u64 {
         self.path.metadata().map_or(0, |metadata| metadata.len())
     }
 }
@@ -58,17 +61,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::event_log::sqlite::schema;
 
     #[test]
     fn a_long_one_is_folded_and_one_in_use_is_left_until_it_has_grown_again() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("log.db");
-        let (writer, _) = schema::open(&path, 1).unwrap();
+        let path = directory.path().join("some.db");
+        let writer = Connection::open(&path).unwrap();
+        writer.pragma_update(None, "journal_mode", "WAL").unwrap();
         writer.busy_timeout(Duration::ZERO).unwrap();
         writer.execute_batch("CREATE TABLE filler (bytes BLOB)").unwrap();
         let grow = || writer.execute("INSERT INTO filler VALUES (zeroblob(50000))", []).unwrap();
-        let mut folding = Folding { len_max: 100_000, above: 100_000, ..Folding::of(&path) };
+        let mut folding = Folding::with_len_max(&path, 100_000);
 
         grow();
         let short = folding.len();
@@ -76,7 +79,7 @@ mod tests {
         folding.fold_if_long(&writer);
         assert_eq!(folding.len(), short, "left alone");
 
-        let mut other = schema::open_for_reading(&path).unwrap();
+        let mut other = Connection::open(&path).unwrap();
         let reading = other.transaction().unwrap();
         reading.query_row("SELECT count(*) FROM filler", [], |_| Ok(())).unwrap();
         grow();
