@@ -143,7 +143,8 @@ impl Recall {
 /// nothing to look for.
 fn see<T>(tracked: &Tracked, ask: impl FnOnce(&Repeats) -> Option<T>) -> Option<Result<T, Sight>> {
     let look = |state: &ConversationState| {
-        ask(&state.repeats).ok_or_else(|| Sight { since: state.repeats.since(), up_to: state.position })
+        ask(&state.repeats)
+            .ok_or_else(|| Sight { since: state.repeats.since(), up_to: state.repeats.up_to() })
     };
     tracked.look(|state| state.map(look))
 }

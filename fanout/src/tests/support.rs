@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -36,6 +36,7 @@ pub(super) struct Node {
     pub(super) log: MemoryLog,
     pub(super) fanout: Arc<Fanout>,
     pub(super) address: SocketAddr,
+    mirror: Arc<Mirror>,
     key: TokenKey,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -96,11 +97,14 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, Arc::clone(&fanout)));
-        Self { log, fanout, address, key: key(), tasks: vec![projecting, serving] }
+        Self { log, fanout, address, mirror, key: key(), tasks: vec![projecting, serving] }
     }
 
+    /// Appends an event; this node has folded it when this returns.
     pub(super) async fn append(&self, event: &ChatEvent) -> u64 {
-        append(&self.log, event).await.get()
+        let position = append(&self.log, event).await;
+        self.mirror.reach(Partition(0), position, Instant::now() + PATIENCE).await.unwrap();
+        position.get()
     }
 
     pub(super) fn token(&self, user: &str, ttl_s: i64) -> String {
