@@ -27,11 +27,17 @@ pub mod switchover;
 mod tests;
 mod upgrade;
 
-use std::{fmt, io, sync::Arc, thread, time::Duration};
+use std::{
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use kernel::{clock::Clock, command::SharedSink, crash::CrashOnPanic, identity::TokenKey, mirror::Mirror};
+use kernel::{clock::Clock, command::SharedSink, crash::crash, identity::TokenKey, mirror::Mirror};
 use tokio::{
     runtime, select,
     sync::{mpsc, oneshot},
@@ -152,14 +158,18 @@ fn spawn(number: usize, around: Surroundings, mail: mpsc::Receiver<Mail>) -> io:
     around.mirror.watch(watcher);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
-        let _crash = CrashOnPanic("shard");
-        LocalSet::new().block_on(&runtime, async {
-            let shard = Shard::new(around);
-            select! {
-                () = shard.run(mail, folded) => {}
-                _ = stopped => {}
-            }
-        });
+        let serve = || {
+            LocalSet::new().block_on(&runtime, async {
+                let shard = Shard::new(around);
+                select! {
+                    () = shard.run(mail, folded) => {}
+                    _ = stopped => {}
+                }
+            });
+        };
+        if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+            crash("shard");
+        }
     })?;
     Ok(running)
 }

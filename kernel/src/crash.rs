@@ -3,15 +3,17 @@
 //! A panic is a defect. A follower or a shard that is gone while the rest goes on would hold up everybody without a
 //! word; a process that ends is started again, and its clients resume. Nothing is lost by it: that is what the log is for.
 
-/// Hold one in a task or thread that must not end by a panic.
-#[derive(Debug)]
-pub struct CrashOnPanic(pub &'static str);
+use tokio::task::JoinHandle;
 
-impl Drop for CrashOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!(task = self.0, "panicked; the process ends, to be started again");
-            std::process::abort();
-        }
+/// Ends the process because `task` panicked.
+pub fn crash(task: &str) -> ! {
+    tracing::error!(task, "panicked; the process ends, to be started again");
+    std::process::abort();
+}
+
+/// Waits for a task and ends the process if it panicked; if it was ended by others, so be it.
+pub async fn watch(task: &'static str, handle: JoinHandle<()>) {
+    if handle.await.is_err_and(|error| error.is_panic()) {
+        crash(task);
     }
 }

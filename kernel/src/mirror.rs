@@ -38,12 +38,14 @@ use schemas::{
 };
 use tokio::{
     sync::{mpsc, watch},
+    task::AbortHandle,
     time::{Instant, timeout_at},
 };
 
 pub use tracked::{Limits, LiveEvent, Outcome, Tracked};
 
 use crate::{
+    crash,
     event_log::{ReadError, Record, SharedLog, partition_of},
     history::{HistoryError, SharedHistory},
 };
@@ -113,7 +115,7 @@ pub struct Mirror {
     log: SharedLog,
     history: SharedHistory,
     shared: Arc<Shared>,
-    follower: tokio::task::JoinHandle<()>,
+    follower: AbortHandle,
 }
 
 /// What the follower and the askers share.
@@ -177,7 +179,9 @@ impl Mirror {
             watchers: Mutex::default(),
         });
         let reader = follow::open(&log, &shared).await?;
-        let follower = tokio::spawn(follow::run(reader, Arc::clone(&log), Arc::clone(&shared)));
+        let following = tokio::spawn(follow::run(reader, Arc::clone(&log), Arc::clone(&shared)));
+        let follower = following.abort_handle();
+        tokio::spawn(crash::watch("mirror", following));
         Ok(Arc::new(Self { log, history, shared, follower }))
     }
 

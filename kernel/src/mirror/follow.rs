@@ -6,10 +6,7 @@ use schemas::{Partition, Position};
 use tokio::time::{Instant, sleep};
 
 use super::{Folded, LiveEvent, MirrorError, Shared, tracked::Newer};
-use crate::{
-    crash::CrashOnPanic,
-    event_log::{BATCH_LEN_MAX, Delivery, EventReader, Readership, Record, SharedLog},
-};
+use crate::event_log::{BATCH_LEN_MAX, Delivery, EventReader, Readership, Record, SharedLog};
 
 /// How long to wait before reading again after the log failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -35,7 +32,6 @@ pub(super) async fn open(log: &SharedLog, shared: &Shared) -> Result<Box<dyn Eve
 
 /// Follows until the task is ended.
 pub(super) async fn run(mut reader: Box<dyn EventReader>, log: SharedLog, shared: Arc<Shared>) {
-    let _crash = CrashOnPanic("mirror");
     let mut swept = Instant::now();
     loop {
         match reader.next().await {
