@@ -56,19 +56,23 @@ export function rove(list, items, { onMove = () => {} } = {}) {
   return make;
 }
 
+/** How long the next picture may take before the work is done without it. */
+const PICTURE_WAIT_MS = 100;
+
 /** Runs `work` once, before the next picture is drawn, however often it is asked for. */
 export function oncePerFrame(work) {
   let asked = false;
   const run = () => {
+    if (!asked) return;
     asked = false;
     work();
   };
   return () => {
     if (asked) return;
     asked = true;
-    // A page that is not shown draws no pictures.
-    if (document.hidden) setTimeout(run, 50);
-    else requestAnimationFrame(run);
+    requestAnimationFrame(run);
+    // A page that is hidden or covered draws no pictures, and may become so after it asked for one.
+    setTimeout(run, PICTURE_WAIT_MS);
   };
 }
 

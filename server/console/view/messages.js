@@ -51,7 +51,10 @@ export class MessagesView {
     return this.conversation?.timeline.get(node.dataset.messageId);
   }
 
-  /** Brings the list up to date. Nodes are made again only where the entry's revision says so. */
+  /**
+   * Brings the list up to date. Nodes are made again only where the entry is another or its revision says so: a page
+   * that is read anew brings entries of its own, which count from 0 again.
+   */
   sync() {
     if (!this.conversation) return;
     const { timeline } = this.conversation;
@@ -87,12 +90,12 @@ export class MessagesView {
 
   node(entry, timeline, kept) {
     const known = this.nodes.get(entry.key);
-    if (known?.revision === entry.revision) {
+    if (known?.entry === entry && known.revision === entry.revision) {
       kept.set(entry.key, known);
       return known.node;
     }
     const node = render(entry, timeline);
-    kept.set(entry.key, { node, revision: entry.revision });
+    kept.set(entry.key, { node, entry, revision: entry.revision });
     if (known) this.replace(known.node, node);
     return node;
   }
