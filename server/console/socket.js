@@ -40,6 +40,8 @@ export class Socket {
     Object.assign(this, { url, session, onState, WebSocket, random, now });
     this.state = "stopped";
     this.transport = null;
+    /** `connect` is sent; the server takes what follows in order, so nothing has to wait for the answer. */
+    this.greeting = false;
     this.lastId = 0;
     this.tries = 0;
     this.calls = new Map();
@@ -88,7 +90,7 @@ export class Socket {
     const subscription = { channel, offset, epoch, tries: 0, timer: null, handlers };
     this.unsubscribe(channel);
     this.subscriptions.set(channel, subscription);
-    if (this.connected) this.write([this.wish(subscription)]);
+    if (this.greeting) this.write([this.wish(subscription)]);
   }
 
   unsubscribe(channel) {
@@ -96,7 +98,7 @@ export class Socket {
     if (!subscription) return;
     clearTimeout(subscription.timer);
     this.subscriptions.delete(channel);
-    if (this.connected) this.write([this.command({ unsubscribe: { channel } }, () => {})]);
+    if (this.greeting) this.write([this.command({ unsubscribe: { channel } }, () => {})]);
   }
 
   /** Asks who is here. `done` runs at the answer's place in the stream, before any later join or leave. */
@@ -125,6 +127,7 @@ export class Socket {
     const connect = { token: this.session.token, name: "console" };
     const commands = [this.command({ connect }, (error, reply) => this.greeted(error, reply))];
     for (const subscription of this.subscriptions.values()) commands.push(this.wish(subscription));
+    this.greeting = true;
     this.write(commands);
   }
 
@@ -164,6 +167,7 @@ export class Socket {
   drop() {
     const transport = this.transport;
     this.transport = null;
+    this.greeting = false;
     clearTimeout(this.timers.deadline);
     clearTimeout(this.timers.reconnect);
     for (const subscription of this.subscriptions.values()) clearTimeout(subscription.timer);

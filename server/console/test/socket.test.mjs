@@ -92,6 +92,15 @@ test("connect and every subscription go out in one frame", () => {
   ]);
 });
 
+test("who subscribes between connect and its answer is not forgotten", () => {
+  const socket = opened();
+  FakeWebSocket.last.onopen({});
+  watched(socket);
+  FakeWebSocket.last.answer({ connect: { client: "c1", version: "1", ping: 25, pong: true } });
+  const subscribes = FakeWebSocket.last.commands.filter((command) => command.subscribe);
+  assert.deepEqual(subscribes.map(({ subscribe }) => subscribe.channel), ["tea"]);
+});
+
 test("the fill comes first, then what is live, each event once", () => {
   const socket = opened();
   const seen = watched(socket);

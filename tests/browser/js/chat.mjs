@@ -222,7 +222,7 @@ await step("everything goes by keyboard alone", async () => {
   await keyboard.press("Enter");
   said.push("without a mouse");
   await kim.settled(said.length);
-  await ann.page.getByText("without a mouse").waitFor();
+  await ann.settled(said.length);
   await tabTo("new-conversation");
   await keyboard.press("Enter");
   await tabTo("conversation-id-input");
