@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Invariant: a batch is one transaction, rows and progress together, and `apply` resolves when it is on disk. All
-//! work is done on tokio's blocking threads, at most one writing and a few reading ([`Readers`]); whoever comes later
-//! waits in line, not on a thread. The write-ahead log is kept short, also while the file is read without a pause ([`Folding`]). The tables are described in `sqlite/schema.rs`.
+//! work is done on tokio's blocking threads, at most one writing and a few reading (`Readers`); whoever comes later
+//! waits in line, not on a thread. The write-ahead log is kept short, also while the file is read without a pause (`Folding`). The tables are described in `sqlite/schema.rs`.
 //!
 //! What was begun ends even if its caller goes away: a batch whose `apply` is dropped may still be applied.
 
