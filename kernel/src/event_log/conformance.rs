@@ -49,6 +49,9 @@ pub trait Subject: Sized + Send {
         true
     }
 
+    /// Whether writers are told the time that readers see: of every log that is one. A stand-in for a server may not know.
+    const TIMES: bool = true;
+
     /// A fresh, empty log with [`PARTITIONS`] partitions. It is gone when the subject is dropped.
     async fn fresh() -> Self;
 

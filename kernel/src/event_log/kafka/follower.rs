@@ -84,7 +84,7 @@ impl Follower {
         tails: BTreeMap<Partition, Position>,
     ) -> Result<Self, KafkaError> {
         let (follower, mut work) = Self::new(consumer, topic, desk);
-        work.begin(tails, |consumer, list| consumer.assign(list))?;
+        work.begin(tails, Following::assign)?;
         work.start(follower)
     }
 
@@ -230,10 +230,8 @@ impl Work {
         let room = self.mailbox.wait_for_room(wait);
         if room == self.paused {
             let list = list(&self.topic, self.places.iter().map(|(partition, place)| (*partition, *place)));
-            let changed = list.and_then(|list| match room {
-                true => self.consumer.resume(&list),
-                false => self.consumer.pause(&list),
-            });
+            let changed = list
+                .and_then(|list| if room { self.consumer.resume(&list) } else { self.consumer.pause(&list) });
             match changed {
                 Ok(()) => self.paused = !room,
                 Err(error) => tracing::warn!(%error, room, "fetching could not be paused or resumed"),
@@ -311,10 +309,7 @@ impl Work {
         if self.unbegun.is_empty() {
             return;
         }
-        match self
-            .checkpoints()
-            .and_then(|from| self.begin(from, |consumer, list| consumer.incremental_assign(list)))
-        {
+        match self.checkpoints().and_then(|from| self.begin(from, Following::incremental_assign)) {
             Ok(()) => self.unbegun.clear(),
             // Again after the next poll, which may bring another decision.
             Err(error) => tracing::warn!(%error, "it is not known where the group goes on; asking again"),
@@ -328,13 +323,12 @@ impl Work {
         let mut from = BTreeMap::new();
         for element in committed.elements() {
             element.error()?;
-            let number = match element.offset() {
-                At::Offset(number) => number,
+            let number = if let At::Offset(number) = element.offset() {
+                number
+            } else {
                 // Nothing was committed: from the first record that there is.
-                _ => {
-                    let client = self.consumer.client();
-                    client.fetch_watermarks(&self.topic, element.partition(), COMMITTED_TIMEOUT)?.0
-                }
+                let client = self.consumer.client();
+                client.fetch_watermarks(&self.topic, element.partition(), COMMITTED_TIMEOUT)?.0
             };
             let partition = Partition(element.partition().cast_unsigned());
             from.insert(partition, Position::try_from(number).unwrap_or_default());
