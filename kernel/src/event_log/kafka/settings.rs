@@ -12,7 +12,7 @@ use schemas::caps::APPEND_DEADLINE_MS;
 const PREFIX_LEN_MAX: usize = 200;
 /// How long librdkafka tries to deliver a record, in milliseconds. It looks for records that are late once a second: so
 /// its answer, which knows more than the caller's clock does, is there before the deadline.
-const DELIVERY_TIMEOUT_MS: u64 = APPEND_DEADLINE_MS - 1_000;
+const DELIVERY_TIMEOUT_MS: u64 = APPEND_DEADLINE_MS - 2_000;
 /// Most bytes that a reader fetches ahead, in KiB.
 const FETCHED_AHEAD_MAX_KIB: u32 = 32 * 1_024;
 
@@ -264,7 +264,9 @@ mod tests {
 
     #[test]
     fn what_is_no_place_is_refused() {
-        for text in ["", "a:1/x", "kafka://a:1", "kafka:///x", "kafka://a/x", "kafka://a:0/x", "kafka://a:1,/x"] {
+        for text in
+            ["", "a:1/x", "kafka://a:1", "kafka:///x", "kafka://a/x", "kafka://a:0/x", "kafka://a:1,/x"]
+        {
             assert!(text.parse::<KafkaSettings>().is_err(), "{text}");
         }
         for text in ["kafka://a:1/", "kafka://a:1/x/y", "kafka://a:1/ü", "kafka://user:secret@a:1/x"] {
@@ -302,7 +304,8 @@ mod tests {
 
     #[test]
     fn no_secret_comes_out() {
-        let secrets = properties(&[("sasl.password", "hunter2"), ("ssl.key.pem", "-----BEGIN"), ("x", "hunter2")]);
+        let secrets =
+            properties(&[("sasl.password", "hunter2"), ("ssl.key.pem", "-----BEGIN"), ("x", "hunter2")]);
         let settings = KafkaSettings::new("a:1", "x").unwrap().with_properties(secrets).unwrap();
         let shown = format!("{settings:?} {settings}");
         assert!(shown.contains("sasl.password"), "{shown}");
