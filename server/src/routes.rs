@@ -33,10 +33,12 @@ struct Unauthorized(Option<TokenError>);
 impl Reject for Unauthorized {}
 
 /// All addresses, with an answer for every request.
-pub(crate) fn all(services: &Services) -> BoxedFilter<(Response,)> {
+///
+/// `own` are further ones of the server itself.
+pub(crate) fn all(services: &Services, own: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
     let identity = identity(Arc::clone(&services.key));
     let routes = fanout::routes(Arc::clone(&services.fanout))
-        .or(livez())
+        .or(own)
         .unify()
         .or(console::routes())
         .unify()
@@ -46,6 +48,11 @@ pub(crate) fn all(services: &Services) -> BoxedFilter<(Response,)> {
         .unify()
         .or(store::routes(Arc::clone(&services.store), identity))
         .unify();
+    answering(routes.boxed())
+}
+
+/// With an answer for every request that none of `routes` takes.
+pub(crate) fn answering(routes: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
     routes.recover(|rejection| async move { Ok::<_, Infallible>(answer(&rejection)) }).unify().boxed()
 }
 
@@ -66,7 +73,7 @@ fn identity(key: Arc<TokenKey>) -> BoxedFilter<(Identity,)> {
         .boxed()
 }
 
-fn livez() -> BoxedFilter<(Response,)> {
+pub(crate) fn livez() -> BoxedFilter<(Response,)> {
     warp::path!("livez")
         .and(warp::get())
         .map(|| {

@@ -40,6 +40,8 @@ pub struct Server {
     folder: TempDir,
     address: SocketAddr,
     process: Option<Child>,
+    /// Further options of `tidings serve`.
+    options: Vec<String>,
 }
 
 impl Server {
@@ -48,7 +50,17 @@ impl Server {
     /// # Errors
     /// It cannot be built or does not come up.
     pub async fn start() -> anyhow::Result<Self> {
-        let mut server = Self { folder: tempfile::tempdir()?, address: free_address()?, process: None };
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further options of `tidings serve`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(options: &[&str]) -> anyhow::Result<Self> {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let (folder, address) = (tempfile::tempdir()?, free_address()?);
+        let mut server = Self { folder, address, process: None, options };
         server.restart().await?;
         Ok(server)
     }
@@ -63,7 +75,10 @@ impl Server {
         let process = Command::new(binary::path()?)
             .args(["serve", "--listen", &self.address.to_string(), "--data"])
             .arg(self.data())
+            .args(&self.options)
             .env_remove("CI")
+            // A collector on this machine is not behind any proxy.
+            .env("NO_PROXY", "127.0.0.1")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -179,7 +194,10 @@ impl Server {
 }
 
 /// Where nobody listens now. No port is given out twice in one process.
-fn free_address() -> anyhow::Result<SocketAddr> {
+///
+/// # Errors
+/// There is none.
+pub fn free_address() -> anyhow::Result<SocketAddr> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     for _ in 0..PORT_TRIES_MAX {
         let turn = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));

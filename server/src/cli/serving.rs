@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::args::DATA_DEFAULT;
-use crate::settings::Settings;
+use crate::{
+    settings::Settings,
+    telemetry::{self, Telemetry},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,6 +39,8 @@ pub(super) struct ServeArgs {
     /// Threads that deliver to sessions
     #[arg(long, value_name = "N", env = "TIDINGS_SHARDS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     shards: u16,
+    #[command(flatten)]
+    telemetry: telemetry::Settings,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -45,6 +50,11 @@ enum Switch {
 }
 
 impl ServeArgs {
+    /// Begins what a server tells.
+    pub(super) fn start_telemetry(&self) -> anyhow::Result<Telemetry> {
+        telemetry::start(&self.telemetry, telemetry::SERVER, "all")
+    }
+
     /// The same as the server takes it.
     pub(super) fn settings(self) -> Settings {
         Settings {
@@ -52,6 +62,7 @@ impl ServeArgs {
             guests: self.guests.map(|switch| matches!(switch, Switch::On)),
             allowed_origins: self.allow_origin,
             shards: usize::from(self.shards),
+            metrics_listen: self.telemetry.metrics_listen,
             ..Settings::on(self.data)
         }
     }
