@@ -47,7 +47,7 @@ pub struct NewRecord {
     pub key: ConversationId,
     /// The encoded event.
     pub value: Bytes,
-    /// Facts for readers that do not decode: `event-type`, `event-id`, `content-type`, `traceparent`.
+    /// Facts for readers that do not decode: `event-type`, `event-id`, `content-type`, and those of [`crate::trace`].
     pub headers: Vec<Header>,
 }
 

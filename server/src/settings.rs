@@ -77,6 +77,8 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Threads that deliver to sessions; at least 1.
     pub shards: usize,
+    /// Where `/metrics` is served; `None`: beside everything else.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -91,6 +93,7 @@ impl Settings {
             guests: None,
             allowed_origins: Vec::new(),
             shards: 1,
+            metrics_listen: None,
         }
     }
 
