@@ -31,6 +31,7 @@ mod groups;
 pub mod memory;
 mod partitioner;
 mod reading;
+pub mod renumbered;
 pub mod sqlite;
 
 pub use partitioner::partition_of;
