@@ -19,18 +19,22 @@ use kernel::{
     history::{SharedHistory, sqlite::SqliteHistory},
     mirror::Mirror,
 };
+use schemas::codec::RegisteredIds;
 use store::{Projector, ProjectorHandle, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     data_dir::{DataDir, DataLock},
     edge,
+    registry::Registry,
     routes::{self, Services},
     settings::{DRAIN_WINDOW, Settings},
 };
 
 /// Partitions of the embedded log: one file has one writer, so more would bring nothing.
 pub(crate) const EMBEDDED_PARTITIONS: u32 = 1;
+/// The name of the embedded log, for those who ask which schemas its records have.
+const EMBEDDED_TOPIC: &str = "tidings.events";
 /// How long requests at hand may take to finish at shutdown.
 const REQUESTS_WAIT: Duration = Duration::from_secs(5);
 
@@ -74,7 +78,18 @@ impl App {
             .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
         let address = listener.local_addr()?;
         let guests = settings.guests();
-        let services = Services { ingest, store, fanout: Arc::clone(&fanout), key, clock, guests };
+        let registry = Arc::new(Registry::new(EMBEDDED_TOPIC, &RegisteredIds::default())?);
+        let open_schemas = settings.open_schemas;
+        let services = Services {
+            ingest,
+            store,
+            fanout: Arc::clone(&fanout),
+            key,
+            clock,
+            guests,
+            registry,
+            open_schemas,
+        };
         let (stop, stopped) = watch::channel(false);
         let edge = tokio::spawn(edge::serve(listener, routes::all(&services), stopped));
         let app = Self { address, stop, edge, fanout, projector, lock };

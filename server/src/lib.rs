@@ -5,12 +5,14 @@
 //! Invariant: no business rule here; only this crate reads settings and the data folder.
 
 pub mod app;
+mod body;
 pub mod cli;
 pub mod client;
 mod console;
 pub mod data_dir;
 mod edge;
 mod guest;
+pub mod registry;
 mod routes;
 pub mod serve;
 pub mod settings;

@@ -13,7 +13,11 @@ use schemas::Answer;
 use store::Store;
 use warp::{Filter, Rejection, Reply, filters::BoxedFilter, reject::Reject, reply::Response};
 
-use crate::{console, guest, settings::Guests};
+use crate::{
+    console, guest,
+    registry::{self, Registry},
+    settings::Guests,
+};
 
 /// What the routes lead to.
 #[derive(Clone)]
@@ -24,6 +28,9 @@ pub(crate) struct Services {
     pub(crate) key: Arc<TokenKey>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guests: Guests,
+    pub(crate) registry: Arc<Registry>,
+    /// Whether the schemas are for everybody; else for who has a token.
+    pub(crate) open_schemas: bool,
 }
 
 /// The request bears no token that is accepted.
@@ -35,12 +42,19 @@ impl Reject for Unauthorized {}
 /// All addresses, with an answer for every request.
 pub(crate) fn all(services: &Services) -> BoxedFilter<(Response,)> {
     let identity = identity(Arc::clone(&services.key));
+    let guard = if services.open_schemas {
+        warp::any().boxed()
+    } else {
+        identity.clone().map(|_| ()).untuple_one().boxed()
+    };
     let routes = fanout::routes(Arc::clone(&services.fanout))
         .or(livez())
         .unify()
         .or(console::routes())
         .unify()
         .or(guest::routes(services))
+        .unify()
+        .or(registry::routes(Arc::clone(&services.registry), guard))
         .unify()
         .or(ingest::routes(Arc::clone(&services.ingest), identity.clone()))
         .unify()

@@ -33,6 +33,8 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Threads that deliver to sessions; at least 1.
     pub shards: usize,
+    /// Whether the schema registry answers without a token.
+    pub open_schemas: bool,
 }
 
 impl Settings {
@@ -44,6 +46,7 @@ impl Settings {
             guests: None,
             allowed_origins: Vec::new(),
             shards: 1,
+            open_schemas: true,
         }
     }
 
