@@ -21,7 +21,7 @@ use crate::body;
 /// What clients expect answers to be.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.schemaregistry.v1+json");
 /// The first part of every path here.
-const ROOTS: [&str; 4] = ["schemas", "subjects", "config", "mode"];
+const ROOTS: [&str; 6] = ["schemas", "subjects", "config", "mode", "contexts", "associations"];
 /// Most bytes of a body, some times the largest schema, and the longest time until the last.
 const BODY_LEN_MAX: usize = 128 * 1_024;
 const BODY_WAIT: Duration = Duration::from_secs(10);

@@ -109,6 +109,8 @@ async fn it_says_that_it_is_read_only_and_what_holds() {
     for path in ["/mode", "/mode/lab.events-value", "/mode/other?defaultToGlobal=true"] {
         assert_eq!(get(path).await, json!({"mode": "READONLY"}));
     }
+    assert_eq!(get("/contexts").await, json!(["."]));
+    assert_eq!(get("/associations/resources/-/lab.events?resourceType=topic").await, json!([]));
     for (method, path) in [
         ("DELETE", "/subjects/lab.events-value"),
         ("DELETE", "/subjects/lab.events-value/versions/1"),
