@@ -34,6 +34,7 @@ const LOG_TAIL_LEN: usize = 4_000;
 pub struct Server {
     folder: TempDir,
     address: SocketAddr,
+    options: Vec<String>,
     process: Option<Child>,
 }
 
@@ -43,7 +44,17 @@ impl Server {
     /// # Errors
     /// It cannot be built or does not come up.
     pub async fn start() -> anyhow::Result<Self> {
-        let mut server = Self { folder: tempfile::tempdir()?, address: free_address()?, process: None };
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with further options of `tidings serve`.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_with(options: &[&str]) -> anyhow::Result<Self> {
+        let options = options.iter().copied().map(str::to_owned).collect();
+        let (folder, address) = (tempfile::tempdir()?, free_address()?);
+        let mut server = Self { folder, address, options, process: None };
         server.restart().await?;
         Ok(server)
     }
@@ -58,6 +69,7 @@ impl Server {
         let process = Command::new(binary::path()?)
             .args(["serve", "--listen", &self.address.to_string(), "--data"])
             .arg(self.data())
+            .args(&self.options)
             .env_remove("CI")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
