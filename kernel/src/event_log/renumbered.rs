@@ -69,7 +69,7 @@ impl EventLog for Renumbered {
     }
 
     async fn open(&self, readership: Readership) -> Result<Box<dyn EventReader>, ReadError> {
-        Ok(Box::new(Reader { topic: self.topic.open(readership).await?, ids: self.ids }))
+        Ok(Box::new(Reader { topic: self.topic.open(readership).await?, ids: self.ids.clone() }))
     }
 }
 

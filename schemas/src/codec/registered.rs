@@ -23,7 +23,7 @@ use super::{HEADER_LEN, MAGIC, SCHEMAS, SchemaId};
 pub const VERSION_COUNT: usize = SCHEMAS.len();
 
 /// The id of each version, oldest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisteredIds([SchemaId; VERSION_COUNT]);
 
 /// Two versions have the same id, so that nobody could tell their records apart.
@@ -59,36 +59,36 @@ impl RegisteredIds {
 
     /// Each version's id, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = SchemaId> {
-        self.0.into_iter()
+        self.0.iter().copied()
     }
 
     /// A value of this process as it stands on the topic.
     pub fn to_topic(&self, value: Bytes) -> Bytes {
-        self.exchange(value, |id| pairs(self).find(|(version, _)| *version == id).map(|(_, given)| given))
+        exchange(value, |id| pairs(self).find(|(version, _)| *version == id).map(|(_, given)| given))
     }
 
     /// A value of the topic as this process knows it.
     pub fn from_topic(&self, value: Bytes) -> Bytes {
-        self.exchange(value, |id| pairs(self).find(|(_, given)| *given == id).map(|(version, _)| version))
+        exchange(value, |id| pairs(self).find(|(_, given)| *given == id).map(|(version, _)| version))
     }
+}
 
-    /// Puts another id into the header; copies the value only if somebody else holds it too.
-    fn exchange(&self, value: Bytes, other: impl Fn(SchemaId) -> Option<SchemaId>) -> Bytes {
-        let Some(&[MAGIC, a, b, c, d]) = value.first_chunk::<HEADER_LEN>() else { return value };
-        let id = SchemaId(u32::from_be_bytes([a, b, c, d]));
-        let Some(wanted) = other(id).filter(|wanted| *wanted != id) else { return value };
-        let mut value = value.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
-        if let Some(header) = value.first_chunk_mut::<HEADER_LEN>() {
-            let [a, b, c, d] = wanted.0.to_be_bytes();
-            *header = [MAGIC, a, b, c, d];
-        }
-        value.freeze()
+/// Puts another id into the header; copies the value only if somebody else holds it too.
+fn exchange(value: Bytes, other: impl Fn(SchemaId) -> Option<SchemaId>) -> Bytes {
+    let Some(&[MAGIC, a, b, c, d]) = value.first_chunk::<HEADER_LEN>() else { return value };
+    let id = SchemaId(u32::from_be_bytes([a, b, c, d]));
+    let Some(wanted) = other(id).filter(|wanted| *wanted != id) else { return value };
+    let mut value = value.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+    if let Some(header) = value.first_chunk_mut::<HEADER_LEN>() {
+        let [a, b, c, d] = wanted.0.to_be_bytes();
+        *header = [MAGIC, a, b, c, d];
     }
+    value.freeze()
 }
 
 /// The version as an id beside the id given to it.
 fn pairs(ids: &RegisteredIds) -> impl Iterator<Item = (SchemaId, SchemaId)> {
-    RegisteredIds::default().0.into_iter().zip(ids.0)
+    RegisteredIds::default().0.into_iter().zip(ids.iter())
 }
 
 #[cfg(test)]
