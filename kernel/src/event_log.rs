@@ -32,6 +32,7 @@ pub mod kafka;
 pub mod memory;
 mod partitioner;
 mod reading;
+pub mod renumbered;
 pub mod sqlite;
 
 pub use partitioner::partition_of;

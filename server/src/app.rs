@@ -26,7 +26,7 @@ use store::{Projector, ProjectorHandle, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
-    backing,
+    backing::Opened,
     data_dir::{DataDir, DataLock, token_key},
     edge,
     health::checks::{self, Tails},
@@ -83,7 +83,7 @@ impl App {
         };
         let key = Arc::new(token_key(&settings.data, settings.token_key.as_deref())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (log, history) = backing::open(&settings.backing, &dir, &clock).await?;
+        let Opened { log, history, registry } = Opened::of(&settings.backing, &dir, &clock).await?;
         let stores = settings.roles.has(Role::Store);
         let projector = stores.then(|| Projector::start(Arc::clone(&log), Arc::clone(&history)));
         let store = stores.then(|| Store::new(Arc::clone(&log), Arc::clone(&history)));
@@ -104,8 +104,10 @@ impl App {
         asked.push(checks::history(log, history, tails));
         let (told, own) = Told::start(asked, &stopped, settings.metrics_listen).await?;
         let guests = settings.guests();
-        let (ingest, fanout) = followers.map_or((None, None), |followers| (followers.ingest, followers.fanout));
-        let services = Services { ingest, store, fanout: fanout.clone(), key, clock, guests };
+        let (ingest, fanout) =
+            followers.map_or((None, None), |followers| (followers.ingest, followers.fanout));
+        let registry = Arc::new(registry);
+        let services = Services { ingest, store, fanout: fanout.clone(), key, clock, guests, registry };
         let edge = tokio::spawn(edge::serve(listener, routes::all(&services, own), stopped));
         let app = Self { address, stop, edge, told, fanout, projector, lock };
         if let Some(lock) = &app.lock {

@@ -6,6 +6,7 @@
 
 pub mod app;
 mod backing;
+mod body;
 pub mod cli;
 pub mod client;
 mod console;
@@ -15,6 +16,7 @@ mod edge;
 mod guest;
 mod health;
 mod observed;
+pub mod registry;
 mod routes;
 pub mod serve;
 pub mod settings;

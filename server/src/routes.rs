@@ -13,7 +13,11 @@ use schemas::Answer;
 use store::Store;
 use warp::{Filter, Rejection, Reply, filters::BoxedFilter, reject::Reject, reply::Response};
 
-use crate::{console, guest, settings::Guests};
+use crate::{
+    console, guest,
+    registry::{self, Registry},
+    settings::Guests,
+};
 
 /// What the routes lead to.
 #[derive(Clone)]
@@ -27,6 +31,7 @@ pub(crate) struct Services {
     pub(crate) key: Arc<TokenKey>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guests: Guests,
+    pub(crate) registry: Arc<Registry>,
 }
 
 /// The request bears no token that is accepted.
@@ -40,8 +45,15 @@ impl Reject for Unauthorized {}
 /// `own` are further ones of the server itself.
 pub(crate) fn all(services: &Services, own: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
     let identity = identity(Arc::clone(&services.key));
-    let Services { ingest, store, fanout, .. } = services.clone();
-    let mut routes = own.or(console::routes()).unify().or(guest::routes(services)).unify().boxed();
+    let Services { ingest, store, fanout, registry, .. } = services.clone();
+    let mut routes = own
+        .or(console::routes())
+        .unify()
+        .or(guest::routes(services))
+        .unify()
+        .or(registry::routes(registry))
+        .unify()
+        .boxed();
     if let Some(fanout) = fanout {
         routes = fanout::routes(fanout).or(routes).unify().boxed();
     }

@@ -44,7 +44,7 @@ fn greet(app: &App, settings: &Settings) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match &settings.backing {
         Backing::Embedded => writeln!(out, "Tidings is at {url}/ (data in {})", settings.data.display())?,
-        Backing::Servers { log, history } => {
+        Backing::Servers { log, history, .. } => {
             writeln!(out, "Tidings is at {url}/ (roles {}; log {log}; history {history})", settings.roles)?;
         }
     }

@@ -65,7 +65,11 @@ enum Switch {
 impl ServeArgs {
     /// Begins what a server tells.
     pub(super) fn start_telemetry(&self) -> anyhow::Result<Telemetry> {
-        telemetry::start(&self.telemetry, telemetry::SERVER, &Roles::of(self.role.iter().copied()).to_string())
+        telemetry::start(
+            &self.telemetry,
+            telemetry::SERVER,
+            &Roles::of(self.role.iter().copied()).to_string(),
+        )
     }
 
     /// The same as the server takes it, the settings file included.

@@ -44,6 +44,8 @@ pub struct File {
     pub log: Option<String>,
     /// `embedded` or `scylla://…`.
     pub history: Option<String>,
+    /// `http://…`: see [`Backing::Servers`](super::Backing::Servers).
+    pub schema_registry: Option<String>,
     /// See [`Settings::token_key`](super::Settings::token_key).
     pub token_key: Option<PathBuf>,
     /// See [`Settings::guests`](super::Settings::guests).
