@@ -11,9 +11,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{serve, telemetry};
+use crate::{
+    serve,
+    telemetry::{self, Telemetry},
+};
 
 mod args;
+mod backing;
 mod bench;
 mod export;
 mod history;
@@ -26,6 +30,7 @@ mod serving;
 mod tail;
 mod text;
 mod token;
+mod topics;
 
 pub use text::visible;
 
@@ -60,16 +65,21 @@ enum Command {
     Replay(replay::ReplayArgs),
     Tail(tail::TailArgs),
     List(list::ListArgs),
+    Topics(topics::TopicsArgs),
     History(history::HistoryArgs),
     Bench(bench::BenchArgs),
 }
 
 impl Cli {
-    /// Begins logging, as much as the command wants.
-    pub fn start_logging(&self) {
-        match self.command {
-            None | Some(Command::Serve(_)) => telemetry::start(telemetry::SERVER),
-            Some(_) => telemetry::start(telemetry::COMMAND),
+    /// Begins logging, as much as the command wants, and what else a server tells.
+    ///
+    /// # Errors
+    /// As [`telemetry::start`].
+    pub fn start_telemetry(&self) -> anyhow::Result<Telemetry> {
+        match &self.command {
+            None => self.serve.start_telemetry(),
+            Some(Command::Serve(args)) => args.start_telemetry(),
+            Some(_) => telemetry::start(&telemetry::Settings::default(), telemetry::COMMAND, "command"),
         }
     }
 
@@ -80,14 +90,15 @@ impl Cli {
     /// by the command itself.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let done = match self.command {
-            None => Box::pin(serve::run(self.serve.settings())).await,
-            Some(Command::Serve(args)) => Box::pin(serve::run(args.settings())).await,
+            None => Box::pin(serve::run(self.serve.settings()?)).await,
+            Some(Command::Serve(args)) => Box::pin(serve::run(args.settings()?)).await,
             Some(Command::Token(args)) => token::run(&args),
             Some(Command::Import(args)) => return Box::pin(import::run(args)).await,
             Some(Command::Export(args)) => Box::pin(export::run(args)).await,
             Some(Command::Replay(args)) => Box::pin(replay::run(args)).await,
             Some(Command::Tail(args)) => Box::pin(tail::run(args)).await,
             Some(Command::List(args)) => Box::pin(list::run(args)).await,
+            Some(Command::Topics(args)) => Box::pin(topics::run(args)).await,
             Some(Command::History(args)) => return Box::pin(history::run(args)).await,
             Some(Command::Bench(args)) => return Box::pin(bench::run(args)).await,
         };

@@ -266,6 +266,25 @@ impl Kit {
         Ok(Script { name: script.to_owned(), process, input, lines: BufReader::new(output).lines() })
     }
 
+    /// Runs a script with arguments to its end, and gives what it printed.
+    ///
+    /// # Errors
+    /// It failed, or took too long.
+    pub async fn print(&self, script: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = tokio::process::Command::new(&self.interpreter)
+            .arg(script)
+            .args(arguments)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output =
+            timeout(SCRIPT_WAIT, output).await.with_context(|| format!("{script} does not end"))??;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{script} ended with {}: {said}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// Runs a script to its end; its result is its last line.
     ///
     /// # Errors

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use super::args::TargetArgs;
 use crate::client::Client;
+use crate::cpu;
 
-mod cpu;
 mod floor;
 mod latencies;
 mod load;

@@ -108,6 +108,7 @@ impl Follower {
             places: BTreeMap::new(),
             unbegun: Vec::new(),
             moved: Instant::now(),
+            sought: false,
             paused: false,
         };
         (Self { topic, mailbox, desk, group: None }, work)
@@ -183,6 +184,8 @@ struct Work {
     unbegun: Vec<Partition>,
     /// When a record came last, or there was nothing to come.
     moved: Instant,
+    /// What stands still was begun anew where it was, in vain so far.
+    sought: bool,
     paused: bool,
 }
 
@@ -244,7 +247,7 @@ impl Work {
 
     /// Puts together what is there, and delivers it.
     fn gather(&mut self, consumer: &Following, first: &BorrowedMessage<'_>) -> Result<(), Ended> {
-        self.moved = Instant::now();
+        (self.moved, self.sought) = (Instant::now(), false);
         let mut gathered = Gathered::default();
         gathered.take(&mut self.places, first);
         let mut ended = Ok(());
@@ -355,30 +358,43 @@ impl Work {
         Ok(())
     }
 
-    /// Begins partitions anew that stand still although the log is further.
+    /// Begins partitions anew that stand still although the log is further and its leaders answer: first where they are, and
+    /// if that does not help, where the log is.
     fn mend(&mut self) {
         let ahead = |(partition, place): (&Partition, &Position)| {
             let heard = self.heard.of(*partition);
-            (heard > *place).then_some((*partition, heard))
+            (heard > *place).then_some((*partition, (*place, heard)))
         };
         let stalled: BTreeMap<_, _> = self.places.iter().filter_map(ahead).collect();
         if stalled.is_empty() {
-            self.moved = Instant::now();
+            (self.moved, self.sought) = (Instant::now(), false);
         }
         if self.moved.elapsed() < STALL_MAX {
             return;
         }
         self.moved = Instant::now();
-        let sought = list(&self.topic, stalled.iter().map(|(partition, heard)| (*partition, *heard)))
+        let leader = |partition: &Partition| {
+            let number = partition.0.cast_signed();
+            self.consumer.client().fetch_watermarks(&self.topic, number, STALL_MAX)
+        };
+        let skip = self.sought;
+        let places = stalled
+            .iter()
+            .map(|(partition, (place, heard))| (*partition, if skip { *heard } else { *place }));
+        let sought = stalled
+            .keys()
+            .try_for_each(|partition| leader(partition).map(drop))
+            .and_then(|()| list(&self.topic, places))
             .and_then(|list| self.consumer.seek_partitions(list, STALL_MAX));
         if let Err(error) = sought {
-            tracing::warn!(%error, "partitions that stand still could not be begun anew");
+            tracing::warn!(%error, "partitions stand still while their leaders do not answer");
             return;
         }
-        for (partition, from) in stalled {
-            tracing::info!(%partition, %from, "a partition stood still while the log moved on; begun anew");
-            self.places.insert(partition, from);
-            self.mailbox.put(Ok(Delivery::Assigned { partition, from }));
+        self.sought = !skip;
+        for (partition, (place, heard)) in stalled.into_iter().filter(|_| skip) {
+            tracing::warn!(%partition, %place, to = %heard, "a partition stood still while the log moved on");
+            self.places.insert(partition, heard);
+            self.mailbox.put(Ok(Delivery::Assigned { partition, from: heard }));
         }
     }
 }

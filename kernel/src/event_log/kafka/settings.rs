@@ -146,6 +146,8 @@ impl KafkaSettings {
     fn client(&self, tuning: &[(&str, &str)], promises: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set_log_level(RDKafkaLogLevel::Info);
+        // A broker that is back is found again within a second, not ten.
+        config.set("reconnect.backoff.max.ms", "1000");
         for (name, value) in tuning {
             config.set(*name, *value);
         }

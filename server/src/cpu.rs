@@ -6,7 +6,7 @@ use std::{fs, time::Duration};
 const TICK: Duration = Duration::from_millis(10);
 
 /// What this process has used since it began, with all its threads; `None` where the system does not tell.
-pub(super) fn of_this_process() -> Option<Duration> {
+pub(crate) fn of_this_process() -> Option<Duration> {
     of(&fs::read_to_string("/proc/self/stat").ok()?)
 }
 
