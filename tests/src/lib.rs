@@ -8,9 +8,12 @@
 
 pub mod api;
 pub mod binary;
+pub mod checker;
 pub mod observer;
+pub mod sent;
 pub mod server;
 pub mod tools;
+pub mod topic;
 pub mod wait;
 
 pub use api::Api;
