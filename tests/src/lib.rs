@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod binary;
+pub mod caller;
 pub mod checker;
 pub mod observer;
 pub mod sent;
@@ -15,7 +16,9 @@ pub mod server;
 pub mod tools;
 pub mod topic;
 pub mod wait;
+mod wire;
 
 pub use api::Api;
+pub use caller::Caller;
 pub use observer::Observer;
 pub use server::Server;
