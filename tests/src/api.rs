@@ -71,7 +71,15 @@ impl Api {
     /// # Errors
     /// The client cannot be set up.
     pub fn new(url: String, token: String) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().timeout(REQUEST_WAIT).build()?;
+        Self::waiting(url, token, REQUEST_WAIT)
+    }
+
+    /// The same for somebody who gives a request up after `wait`.
+    ///
+    /// # Errors
+    /// The client cannot be set up.
+    pub fn waiting(url: String, token: String, wait: Duration) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().timeout(wait).build()?;
         Ok(Self { http, url, token })
     }
 

@@ -1,45 +1,27 @@
-//! The real server, as a process that can be killed.
+//! The real server, all roles in one process, as a process that can be killed.
 
 use std::{
-    fs::{self, OpenOptions},
-    net::{SocketAddr, TcpListener},
+    fs,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::ensure;
 use kernel::{
     clock::{Clock, SystemClock},
     identity::TokenKey,
 };
 use tempfile::TempDir;
-use tokio::{
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::process::Command;
 
-use crate::{
-    api::Api,
-    binary,
-    wait::{SOON, until},
-};
-
-/// Ports are taken from here: below those that the system hands to clients, or a client that dials while the server is
-/// away might be given the server's own port, and reach itself.
-const PORT_MIN: u16 = 20_000;
-const PORTS_LEN: u32 = 12_000;
-const PORT_TRIES_MAX: usize = 100;
-/// How much of the server's log a failure shows, in bytes.
-const LOG_TAIL_LEN: usize = 4_000;
+use crate::{Node, api::Api, binary};
 
 /// A `tidings serve` on its own folder. It keeps folder and port over restarts, and is killed when dropped.
 #[derive(Debug)]
 pub struct Server {
+    // Before the folder: it ends first.
+    node: Node,
     folder: TempDir,
-    address: SocketAddr,
-    process: Option<Child>,
 }
 
 impl Server {
@@ -48,7 +30,10 @@ impl Server {
     /// # Errors
     /// It cannot be built or does not come up.
     pub async fn start() -> anyhow::Result<Self> {
-        let mut server = Self { folder: tempfile::tempdir()?, address: free_address()?, process: None };
+        let folder = tempfile::tempdir()?;
+        let options = vec!["--data".into(), folder.path().join("data").into()];
+        let node = Node::new(folder.path().join("server.log"), options)?;
+        let mut server = Self { node, folder };
         server.restart().await?;
         Ok(server)
     }
@@ -58,30 +43,7 @@ impl Server {
     /// # Errors
     /// It runs already, or does not come up.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        ensure!(self.process.is_none(), "the server runs already");
-        let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
-        let process = Command::new(binary::path()?)
-            .args(["serve", "--listen", &self.address.to_string(), "--data"])
-            .arg(self.data())
-            .env_remove("CI")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .context("the server cannot be started")?;
-        self.process = Some(process);
-        let live = format!("{}/livez", self.url());
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
-        until("the server to come up", async || {
-            if let Some(status) = self.process.as_mut().map(Child::try_wait).transpose()?.flatten() {
-                bail!("the server ended with {status}; its log ends so:\n{}", self.log_tail());
-            }
-            Ok(http.get(&live).send().await.ok().filter(|answer| answer.status().is_success()))
-        })
-        .await
-        .with_context(|| format!("the log of the server ends so:\n{}", self.log_tail()))?;
-        Ok(())
+        self.node.start().await
     }
 
     /// Ends it with SIGKILL: it can do nothing more, not even flush a buffer.
@@ -89,9 +51,7 @@ impl Server {
     /// # Errors
     /// It does not run.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
-        let mut process = self.process.take().context("the server does not run")?;
-        process.kill().await?;
-        Ok(())
+        self.node.kill().await
     }
 
     /// Ends it with SIGTERM, and waits until it is gone.
@@ -99,21 +59,17 @@ impl Server {
     /// # Errors
     /// It does not run, or does not end.
     pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
-        let mut process = self.process.take().context("the server does not run")?;
-        let pid = process.id().context("the server has ended by itself")?;
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().await?;
-        ensure!(sent.success(), "SIGTERM cannot be sent");
-        Ok(timeout(SOON, process.wait()).await.context("the server does not end after SIGTERM")??)
+        self.node.terminate().await
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.node.url()
     }
 
     /// Where clients of the real-time protocol connect.
     pub fn socket_url(&self) -> String {
-        format!("ws://{}/connection/websocket", self.address)
+        format!("ws://{}/connection/websocket", self.node.address())
     }
 
     /// The data folder.
@@ -168,26 +124,6 @@ impl Server {
 
     /// The end of what the server logged, over all its lives.
     pub fn log_tail(&self) -> String {
-        let log = fs::read(self.log_path()).unwrap_or_default();
-        let tail = log.get(log.len().saturating_sub(LOG_TAIL_LEN)..).unwrap_or_default();
-        String::from_utf8_lossy(tail).into_owned()
+        self.node.log_tail()
     }
-
-    fn log_path(&self) -> PathBuf {
-        self.folder.path().join("server.log")
-    }
-}
-
-/// Where nobody listens now. No port is given out twice in one process.
-fn free_address() -> anyhow::Result<SocketAddr> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..PORT_TRIES_MAX {
-        let turn = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = PORT_MIN + u16::try_from(turn % PORTS_LEN)?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        if TcpListener::bind(address).is_ok() {
-            return Ok(address);
-        }
-    }
-    bail!("no port is free")
 }
