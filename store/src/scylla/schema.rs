@@ -108,7 +108,7 @@ pub(super) async fn found(session: &Session, keyspace: &Keyspace) -> Result<Foun
     if !there(&session.get_cluster_state()) {
         return Ok(Found::Nothing);
     }
-    let select = format!("SELECT max(version) FROM {keyspace}.migrations WHERE schema = 'history'");
+    let select = format!("SELECT max(version) FROM {keyspace}.migrations WHERE part = 'history'");
     let answer = session.query_unpaged(select, ()).await.map_err(|error| unusable(&error))?;
     let rows = answer.into_rows_result().map_err(|error| unusable(&error))?;
     let (version,) = rows.single_row::<(Option<i32>,)>().map_err(|error| unusable(&error))?;
@@ -140,7 +140,7 @@ impl Change {
         self.session.use_keyspace(keyspace.as_str(), false).await.map_err(|error| unusable(&error))?;
         if from < VERSION {
             let steps = "CREATE TABLE IF NOT EXISTS migrations
-                         (schema text, version int, PRIMARY KEY ((schema), version))";
+                         (part text, version int, PRIMARY KEY ((part), version))";
             self.run(steps).await?;
         }
         for (version, migration) in (1..=VERSION).zip(MIGRATIONS) {
@@ -151,7 +151,7 @@ impl Change {
                 self.run(&statement).await?;
             }
             // Written when all of the step is there.
-            self.run(&format!("INSERT INTO migrations (schema, version) VALUES ('history', {version})"))
+            self.run(&format!("INSERT INTO migrations (part, version) VALUES ('history', {version})"))
                 .await?;
         }
         Ok(Migrated { from: from.unsigned_abs(), to: VERSION.unsigned_abs() })

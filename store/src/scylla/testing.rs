@@ -1,7 +1,8 @@
-//! Histories on a real server, for tests: each in a keyspace of its own, which is dropped at the end.
+//! Histories on a real server, for tests, and the cases beyond the conformance suite, which need one.
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::missing_panics_doc,
     reason = "for tests, which are to end at what is unexpected"
 )]
@@ -17,17 +18,19 @@ use scylla::client::session_builder::SessionBuilder;
 
 use super::{Replication, ScyllaHistory, ScyllaSettings, migrate};
 
-/// A fresh keyspace with the tables of the history. Call [`Place::remove`] at the end.
+pub mod cases;
+
+/// A keyspace of its own, which is dropped with it.
 #[derive(Debug)]
 pub struct Place {
     settings: ScyllaSettings,
 }
 
 impl Place {
-    /// Makes a keyspace on the server at `node`, as `HOST:PORT`.
+    /// Makes a keyspace with the tables of the history on the server at `node`, as `HOST:PORT`.
     pub async fn make(node: &str) -> Self {
         let place = Self::name(node);
-        migrate(&place.settings, &Replication::new(1, Vec::new()).unwrap()).await.unwrap();
+        migrate(&place.settings, &replication()).await.unwrap();
         place
     }
 
@@ -49,13 +52,20 @@ impl Place {
 
     /// Does one statement, in which `{}` stands for the keyspace.
     pub async fn execute(&self, cql: &str) {
-        let session = SessionBuilder::new().known_nodes(&self.settings.nodes).build().await.unwrap();
-        session.query_unpaged(cql.replace("{}", self.settings.keyspace.as_str()), ()).await.unwrap();
+        execute(&self.settings, cql).await;
     }
+}
 
-    /// Drops the keyspace.
-    pub async fn remove(self) {
-        self.execute("DROP KEYSPACE {}").await;
+impl Drop for Place {
+    /// On a thread and a runtime of its own, since the runtime of the test may be one that cannot wait here.
+    fn drop(&mut self) {
+        let settings = self.settings.clone();
+        let dropping = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(execute(&settings, "DROP KEYSPACE IF EXISTS {}"));
+        };
+        // What is left behind after a failure does no harm.
+        std::thread::spawn(dropping).join().ok();
     }
 }
 
@@ -68,4 +78,13 @@ impl Fixture for Place {
     async fn digest(&self) -> Option<String> {
         Some(self.history().await.digest().await.unwrap().to_string())
     }
+}
+
+fn replication() -> Replication {
+    Replication::new(1, Vec::new()).unwrap()
+}
+
+async fn execute(settings: &ScyllaSettings, cql: &str) {
+    let session = SessionBuilder::new().known_nodes(&settings.nodes).build().await.unwrap();
+    session.query_unpaged(cql.replace("{}", settings.keyspace.as_str()), ()).await.unwrap();
 }
