@@ -94,9 +94,9 @@ impl Workload {
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let person = async |name: &str, way| -> anyhow::Result<Person> {
-            let chance = SmallRng::seed_from_u64(name.bytes().fold(seed, |seed, byte| {
-                seed.wrapping_mul(31).wrapping_add(u64::from(byte))
-            }));
+            let chance = SmallRng::seed_from_u64(
+                name.bytes().fold(seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte))),
+            );
             let (stop, conversations) = (stopped.clone(), conversations.clone());
             Ok(Person { seed, name: name.to_owned(), way, conversations, chance, stop, sent: Vec::new() })
         };
