@@ -6,6 +6,8 @@
 //!
 //! `TIDINGS_SEED`: the first seed; `TIDINGS_FAULT_SEEDS`: how many.
 
+mod canaries;
+mod proxy;
 mod run;
 mod schedule;
 mod workload;
