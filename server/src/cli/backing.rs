@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use kernel::event_log::kafka::KafkaSettings;
-use store::scylla::ScyllaSettings;
+use store::scylla::{Login, ScyllaSettings};
 
 use crate::settings::{Backing, file::File};
 
@@ -79,10 +79,17 @@ impl HistoryArgs {
     /// Where the history is; `None`: embedded.
     pub(super) fn settings(&self, file: &File) -> anyhow::Result<Option<ScyllaSettings>> {
         let Some(url) = named(self.history.as_deref(), file.history.as_deref()) else { return Ok(None) };
-        let settings: ScyllaSettings = url.parse().with_context(|| format!("--history {url}"))?;
-        let Some(user) = file.scylla.user.clone() else { return Ok(Some(settings)) };
-        let password = file.scylla.password.clone().context("[scylla] names a user and no password")?;
-        Ok(Some(settings.with_login(user, password)))
+        let mut settings: ScyllaSettings = url.parse().with_context(|| format!("--history {url}"))?;
+        let cluster = file.scylla.clone();
+        settings.datacenter = cluster.datacenter;
+        settings.login = match (cluster.user, cluster.password) {
+            (None, None) => None,
+            (Some(user), Some(password)) => Some(Login { user, password }),
+            _ => {
+                bail!("[scylla] in the settings file names a user without a password, or the other way round")
+            }
+        };
+        Ok(Some(settings))
     }
 }
 

@@ -15,7 +15,7 @@ use kernel::{
     },
     history::sqlite::SqliteHistory,
 };
-use store::scylla::{Replication, ScyllaHistory, ScyllaSettings, migrate, wipe};
+use store::scylla::{Migrated, Replication, ScyllaHistory, ScyllaSettings, migrate, wipe};
 
 use super::{compare, fold, fold_anew};
 use crate::cli::backing::{FileArgs, HistoryArgs};
@@ -26,6 +26,9 @@ pub(super) struct MigrateArgs {
     /// On how many nodes each row is kept, if the keyspace is to be made; one that exists keeps what it has
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     replication: u8,
+    /// In which datacenters, with commas [default: in each that there is]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    datacenter: Vec<String>,
     #[command(flatten)]
     file: FileArgs,
     #[command(flatten)]
@@ -37,8 +40,16 @@ pub(super) async fn migrate_tables(args: &MigrateArgs) -> anyhow::Result<ExitCod
     let settings = args.history.settings(&args.file.read()?)?.context(
         "the embedded history needs no migration; name a server with --history scylla://HOST:PORT/KEYSPACE",
     )?;
-    let migrated = migrate(&settings, Replication::new(args.replication)?).await?;
-    writeln!(io::stdout(), "{migrated}")?;
+    let replication = Replication::new(args.replication, args.datacenter.clone())?;
+    let Migrated { from, to } = migrate(&settings, &replication).await?;
+    let keyspace = &settings.keyspace;
+    match from {
+        0 => writeln!(io::stdout(), "The tables are made in the keyspace {keyspace} (version {to}).")?,
+        from if from == to => {
+            writeln!(io::stdout(), "The tables in {keyspace} are those of version {to} already.")?
+        }
+        from => writeln!(io::stdout(), "The tables in {keyspace} went from version {from} to {to}.")?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
