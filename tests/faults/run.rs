@@ -8,7 +8,7 @@ use tests::{
     Cassandra, Cluster, Kafka, Observer,
     api::EventLine,
     checker::{Evidence, Verdict},
-    cluster::Role,
+    cluster::{self, Role},
     sent::{Fate, Sent},
     topic::{self, TopicRecord},
     wait::within,
@@ -23,8 +23,8 @@ use crate::{
     workload::{ANSWER_WAIT, Conversations, OWNER, Workload},
 };
 
-/// How long people go on after the last fault.
-const CALM: Duration = Duration::from_millis(500);
+/// Commands that must be answered after the last fault.
+const CALM_COMMANDS: usize = 100;
 /// How long everything may take to agree after the last fault has healed.
 const HEAL_WAIT: Duration = Duration::from_mins(2);
 
@@ -46,6 +46,9 @@ pub(crate) struct Report {
     unknown: usize,
     moves: usize,
     took: Duration,
+    /// From the last fault to so many commands more.
+    resumed: Duration,
+    /// From the last fault to the verdict.
     healed: Duration,
 }
 
@@ -74,9 +77,13 @@ pub(crate) async fn run(seed: u64, cluster: &Cluster, servers: &Servers) -> anyh
     for (struck, fault) in struck.into_iter().zip(&faults) {
         struck.with_context(|| fault.to_string())?;
     }
-    workload.run_for(CALM).await?;
     let healing = Instant::now();
+    workload.goes_on(CALM_COMMANDS).await?;
+    let resumed = healing.elapsed();
     let record = workload.finish().await?;
+    for number in 0..schedule::NODES_EACH {
+        stage.until_member(number, true).await?;
+    }
     let mut verdict = Verdict::default();
     let topic = {
         let broker = servers.kafka.lock().await.address().to_string();
@@ -102,6 +109,7 @@ pub(crate) async fn run(seed: u64, cluster: &Cluster, servers: &Servers) -> anyh
         unknown: record.iter().filter(|sent| sent.fate() == Fate::Unknown).count(),
         moves: sessions.iter().map(|(_, _, session)| session.seen().subscribed - 1).sum(),
         took: begun.elapsed(),
+        resumed,
         healed: healing.elapsed(),
     })
 }
@@ -167,6 +175,19 @@ async fn judge(
 }
 
 impl Stage<'_> {
+    /// Waits until the group of the store nodes has this one as a member, or has not.
+    async fn until_member(&self, number: usize, wanted: bool) -> anyhow::Result<()> {
+        let site = self.cluster.site();
+        let name = cluster::name(Role::Store, number);
+        let what = format!("{name} to be {} the group", if wanted { "in" } else { "out of" });
+        within(HEAL_WAIT, &what, async || {
+            // Kafka may be away at this moment.
+            let members = topic::group_members(site.kafka.clone(), site.group()).await;
+            Ok(members.ok().filter(|members| members.contains(&name) == wanted).map(drop))
+        })
+        .await
+    }
+
     /// Does the harm at its time, and undoes it.
     async fn strike(&self, fault: Fault) -> anyhow::Result<()> {
         let Fault { harm, at_ms, hold_ms } = fault;
@@ -184,6 +205,10 @@ impl Stage<'_> {
                 let node = self.cluster.node(role, number)?.lock().await;
                 node.freeze().await?;
                 sleep(hold).await;
+                if fault.is_zombie() {
+                    // Or it would be no zombie: its partitions must be with others when it comes back.
+                    self.until_member(number, false).await?;
+                }
                 node.thaw().await
             }
             Harm::Join { gently } => {
@@ -226,12 +251,12 @@ impl Stage<'_> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, faults, verdict, commands, again, unknown, moves, took, healed } = self;
+        let Self { seed, faults, verdict, commands, again, unknown, moves, took, resumed, healed } = self;
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         write!(
             f,
             "seed {seed}: {verdict} ({commands} commands, {again} sent again, {unknown} unknown, {} void, {moves} moves; \
-             {took:.1?}, {healed:.1?} of it after the faults) [{}]",
+             {took:.1?}; after the faults {CALM_COMMANDS} commands in {resumed:.1?}, judged in {healed:.1?}) [{}]",
             verdict.void(),
             faults.join(", ")
         )

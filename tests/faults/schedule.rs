@@ -105,6 +105,13 @@ fn fault(kind: u64, chance: &mut SmallRng) -> Fault {
     Fault { harm, at_ms: chance.random_range(BEGIN_MS), hold_ms: chance.random_range(hold_ms) }
 }
 
+impl Fault {
+    /// Whether a store node is silent for so long that the group gives its partitions to others.
+    pub(crate) fn is_zombie(self) -> bool {
+        matches!(self.harm, Harm::Freeze(Role::Store, _)) && self.hold_ms > SESSION_TIMEOUT_MS
+    }
+}
+
 impl Harm {
     fn target(self) -> Target {
         match self {
@@ -149,7 +156,7 @@ mod tests_of_the_draw {
                 let is = |fault: &Fault| matches!(fault.harm, Harm::Kill(of, _) if of == role);
                 assert!(all.iter().flatten().any(is), "no kill of {}", role.name());
             }
-            assert!(any(|fault| fault.hold_ms > SESSION_TIMEOUT_MS), "no zombie");
+            assert!(any(|fault| fault.is_zombie()), "no zombie");
             assert!(any(|fault| matches!(fault.harm, Harm::Join { .. })));
             for harm in [Harm::Kafka, Harm::Cassandra, Harm::Slow, Harm::Move] {
                 assert!(all.iter().flatten().any(|fault| fault.harm == harm), "no {harm:?}");

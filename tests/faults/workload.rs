@@ -1,7 +1,13 @@
 //! People who post, edit, redact and react without much pause, over HTTP at both ingest nodes and over sessions, and who
 //! try every command whose fate is unknown again, with the same id, until they know it.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -10,6 +16,7 @@ use tests::{
     api::Answer,
     cluster::Role,
     sent::{Act, Fate, Sent},
+    wait::within,
 };
 use tokio::{
     sync::watch,
@@ -49,8 +56,9 @@ pub(crate) struct Conversations {
 #[derive(Debug)]
 pub(crate) struct Workload {
     stop: watch::Sender<bool>,
+    /// Commands whose fate is known.
+    done: Arc<AtomicUsize>,
     people: Vec<JoinHandle<anyhow::Result<Vec<Sent>>>>,
-    record: Vec<Sent>,
 }
 
 /// How somebody reaches the nodes.
@@ -69,6 +77,7 @@ struct Person {
     conversations: Conversations,
     chance: SmallRng,
     stop: watch::Receiver<bool>,
+    done: Arc<AtomicUsize>,
     sent: Vec<Sent>,
 }
 
@@ -93,12 +102,14 @@ impl Workload {
         seed: u64,
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(false);
+        let done = Arc::new(AtomicUsize::new(0));
         let person = async |name: &str, way| -> anyhow::Result<Person> {
             let chance = SmallRng::seed_from_u64(
                 name.bytes().fold(seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte))),
             );
-            let (stop, conversations) = (stopped.clone(), conversations.clone());
-            Ok(Person { seed, name: name.to_owned(), way, conversations, chance, stop, sent: Vec::new() })
+            let (stop, done, sent) = (stopped.clone(), Arc::clone(&done), Vec::new());
+            let (name, conversations) = (name.to_owned(), conversations.clone());
+            Ok(Person { seed, name, way, conversations, chance, stop, done, sent })
         };
         let http = async |name: &str, turn| -> anyhow::Result<Way> {
             Ok(Way::Http(cluster.apis(Role::Ingest, name, ANSWER_WAIT).await?, turn))
@@ -119,26 +130,31 @@ impl Workload {
             people.push(tokio::spawn(person(name, way).await?.work()));
         }
         people.push(tokio::spawn(owner.change_members(names)));
-        Ok(Self { stop, people, record: Vec::new() })
+        Ok(Self { stop, done, people })
     }
 
-    /// Lets it run for so long. An error says that somebody met something that must not happen.
-    pub(crate) async fn run_for(&self, life: Duration) -> anyhow::Result<()> {
-        // Not a wait for a condition: it is the load that the faults are to meet.
-        sleep(life).await;
-        if self.people.iter().any(JoinHandle::is_finished) {
-            bail!("somebody ended early; finishing tells why");
-        }
-        Ok(())
+    /// Waits until so many more commands were answered. An error says that somebody met something that must not happen,
+    /// or that it takes too long.
+    pub(crate) async fn goes_on(&self, commands: usize) -> anyhow::Result<()> {
+        let enough = self.done.load(Ordering::Relaxed) + commands;
+        within(STUCK, "the load to go on", async || {
+            if self.people.iter().any(JoinHandle::is_finished) {
+                // Finishing tells why.
+                return Ok(Some(()));
+            }
+            Ok((self.done.load(Ordering::Relaxed) >= enough).then_some(()))
+        })
+        .await
     }
 
     /// Lets everybody bring the command at hand to an end, and gives all that was sent.
-    pub(crate) async fn finish(mut self) -> anyhow::Result<Vec<Sent>> {
+    pub(crate) async fn finish(self) -> anyhow::Result<Vec<Sent>> {
         self.stop.send_replace(true);
+        let mut record = Vec::new();
         for person in self.people {
-            self.record.extend(person.await??);
+            record.extend(person.await??);
         }
-        Ok(self.record)
+        Ok(record)
     }
 }
 
@@ -237,6 +253,7 @@ impl Person {
             sleep(RETRY_PAUSE).await;
         }
         self.sent.push(sent);
+        self.done.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -51,6 +51,11 @@ pub struct Cluster {
     folder: TempDir,
 }
 
+/// What a node is called: `store-0`.
+pub fn name(role: Role, number: usize) -> String {
+    format!("{}-{number}", role.name())
+}
+
 impl Role {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Ingest, Self::Fanout, Self::Store];
@@ -69,6 +74,11 @@ impl Site {
     /// The events' topic.
     pub fn topic(&self) -> String {
         format!("{}.events", self.name)
+    }
+
+    /// The consumer group of the store nodes.
+    pub fn group(&self) -> String {
+        format!("{}.{}", self.name, store::projector::GROUP)
     }
 
     fn log(&self) -> String {
@@ -125,17 +135,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// A node that does not run yet.
+    /// A node that does not run yet. Kafka knows it by its [`name`].
     ///
     /// # Errors
     /// No port is free.
     pub fn node_of(&self, role: Role, number: usize) -> anyhow::Result<Node> {
-        let name = format!("{}-{number}", role.name());
+        let name = name(role, number);
         let folder = self.folder.path().join(&name);
         fs::create_dir_all(&folder)?;
         let mut options = vec!["--role".into(), role.name().into()];
         options.extend(["--token-key".into(), self.token_key().into()]);
         options.extend(["--data".into(), folder.clone().into()]);
+        options.extend(["--kafka".into(), format!("client.id={name}").into()]);
         options.extend(self.site.options().into_iter().map(Into::into));
         Node::new(folder.join("log"), options)
     }

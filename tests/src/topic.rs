@@ -13,6 +13,9 @@ use tokio::task::spawn_blocking;
 /// How long the broker may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
+/// How long the broker may take to say who is in a group.
+const GROUP_WAIT: Duration = Duration::from_secs(5);
+
 /// A record, as far as readers that do not decode it know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicRecord {
@@ -34,6 +37,20 @@ pub struct TopicRecord {
 /// It cannot be read.
 pub async fn read(broker: String, topic: String) -> anyhow::Result<Vec<TopicRecord>> {
     spawn_blocking(move || read_blocking(&broker, &topic)).await?
+}
+
+/// Which members a consumer group has now, by their client ids.
+///
+/// # Errors
+/// The broker does not say.
+pub async fn group_members(broker: String, group: String) -> anyhow::Result<Vec<String>> {
+    let members = move || {
+        let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", broker).create()?;
+        let groups = consumer.fetch_group_list(Some(&group), GROUP_WAIT)?;
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        Ok(members.map(|member| member.client_id().to_owned()).collect())
+    };
+    spawn_blocking(members).await?
 }
 
 fn read_blocking(broker: &str, topic: &str) -> anyhow::Result<Vec<TopicRecord>> {
