@@ -1,8 +1,14 @@
-//! The log on Apache Kafka: every case of the suite, on a real broker, each on topics of its own.
+//! The log on Apache Kafka: every case of the suite, and what only a real broker does, each on topics of its own.
 
 use async_trait::async_trait;
 use kernel::event_log::{SharedLog, conformance::Subject, kafka::testing::OnBroker};
 use tests::kafka;
+
+mod drawn;
+mod groups;
+mod retention;
+mod strangers;
+mod topics;
 
 /// A log at the broker that all cases share.
 struct OnKafka(OnBroker);

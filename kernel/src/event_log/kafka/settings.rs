@@ -305,6 +305,33 @@ mod tests {
     }
 
     #[test]
+    fn who_we_are_and_whom_we_trust_reaches_every_client() {
+        use rdkafka::{consumer::BaseConsumer, producer::BaseProducer};
+
+        let access = properties(&[
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "tidings"),
+            ("sasl.password", "hunter2"),
+            ("ssl.endpoint.identification.algorithm", "https"),
+        ]);
+        let settings =
+            KafkaSettings::new("127.0.0.1:1", "x").unwrap().with_properties(access.clone()).unwrap();
+        for config in [settings.admin(), settings.producer(), settings.consumer("store")] {
+            for (name, value) in &access {
+                assert_eq!(config.get(name), Some(value.as_str()));
+            }
+        }
+        // librdkafka makes a client only if it was built with TLS and SCRAM.
+        settings.admin().create::<BaseConsumer>().unwrap();
+        settings.producer().create::<BaseProducer>().unwrap();
+        settings.consumer("store").create::<BaseConsumer>().unwrap();
+        let unknown = properties(&[("sasl.mechanism", "SCRAM-SHA-512"), ("security.protocol", "SASL_TLS")]);
+        let settings = settings.with_properties(unknown).unwrap();
+        assert!(settings.producer().create::<BaseProducer>().is_err());
+    }
+
+    #[test]
     fn no_secret_comes_out() {
         let secrets =
             properties(&[("sasl.password", "hunter2"), ("ssl.key.pem", "-----BEGIN"), ("x", "hunter2")]);
