@@ -9,40 +9,40 @@ use schemas::{Partition, Position};
 use tokio::time::timeout;
 
 /// The conversation of all of them.
-pub const KEY: &str = "tea";
+pub(crate) const KEY: &str = "tea";
 
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("it comes within the patience of the suite")
 }
 
-pub fn record(value: impl Into<String>) -> NewRecord {
+pub(crate) fn record(value: impl Into<String>) -> NewRecord {
     NewRecord { key: KEY.parse().unwrap(), value: value.into().into(), headers: Vec::new() }
 }
 
-pub async fn append(log: &SharedLog, value: &str) -> Place {
+pub(crate) async fn append(log: &SharedLog, value: &str) -> Place {
     soon(log.append(vec![record(value)])).await.unwrap()[0]
 }
 
-pub async fn open(log: &SharedLog, readership: Readership) -> Box<dyn EventReader> {
+pub(crate) async fn open(log: &SharedLog, readership: Readership) -> Box<dyn EventReader> {
     soon(log.open(readership)).await.unwrap()
 }
 
-pub fn value(record: &Record) -> String {
+pub(crate) fn value(record: &Record) -> String {
     String::from_utf8(record.value.to_vec()).unwrap()
 }
 
 /// What a reader brought of one partition.
 #[derive(Debug, Default)]
-pub struct Brought {
-    pub values: Vec<String>,
+pub(crate) struct Brought {
+    pub(crate) values: Vec<String>,
     /// Where its records were said to begin, each time.
-    pub begun: Vec<Position>,
-    pub revoked: bool,
+    pub(crate) begun: Vec<Position>,
+    pub(crate) revoked: bool,
 }
 
 impl Brought {
     /// Takes what comes until something holds of it.
-    pub async fn until(
+    pub(crate) async fn until(
         &mut self,
         reader: &mut dyn EventReader,
         partition: Partition,
@@ -63,7 +63,7 @@ impl Brought {
 }
 
 /// Tries a commit until the brokers take it: right after an assignment the group may still be settling.
-pub async fn commit(reader: &mut dyn EventReader, partition: Partition, position: Position) {
+pub(crate) async fn commit(reader: &mut dyn EventReader, partition: Partition, position: Position) {
     let taken = async {
         while let Err(error) = reader.commit(partition, position).await {
             assert!(error.retryable(), "{error}");

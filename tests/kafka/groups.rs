@@ -10,7 +10,7 @@ use schemas::{Partition, Position};
 
 use crate::{
     brokers,
-    drawn::{Brought, append, commit, open, record, soon},
+    drawn::{Brought, commit, open, record, soon},
 };
 
 /// For how long a member may not poll before the group gives it up, in milliseconds. The broker allows no less.

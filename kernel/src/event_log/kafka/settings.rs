@@ -12,7 +12,7 @@ use schemas::caps::APPEND_DEADLINE_MS;
 const PREFIX_LEN_MAX: usize = 200;
 /// How long librdkafka tries to deliver a record, in milliseconds. It looks for records that are late once a second: so
 /// its answer, which knows more than the caller's clock does, is there before the deadline.
-const DELIVERY_TIMEOUT_MS: u64 = APPEND_DEADLINE_MS - 2_000;
+const DELIVERY_TIMEOUT_MS: u64 = APPEND_DEADLINE_MS - 3_000;
 /// Most bytes that a reader fetches ahead, in KiB.
 const FETCHED_AHEAD_MAX_KIB: u32 = 32 * 1_024;
 
