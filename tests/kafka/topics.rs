@@ -1,8 +1,6 @@
-//! The topics: how they are made, and with which the log is not opened.
+//! Topics that cannot be made, or that cannot be the log.
 
-use kernel::event_log::kafka::{
-    KafkaLog, KafkaSettings, OpenError, TopicError, TopicPlan, create_topics, testing,
-};
+use kernel::event_log::kafka::{KafkaLog, KafkaSettings, OpenError, TopicError, TopicPlan, create_topics};
 use kernel::random;
 use rdkafka::{
     ClientConfig,
@@ -14,20 +12,6 @@ use crate::{brokers, drawn::soon};
 
 fn settings(brokers: &str) -> KafkaSettings {
     KafkaSettings::new(brokers, format!("topics-{}", random::name(10))).unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn they_are_made_once_and_keep_their_partitions() {
-    if let Some(brokers) = brokers().await {
-        testing::topics_are_made_once_and_keep_their_partitions(&brokers).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_is_made_anew_is_noticed() {
-    if let Some(brokers) = brokers().await {
-        testing::a_replaced_topic_is_noticed(&brokers).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
