@@ -8,6 +8,12 @@ use kernel::event_log::{
 };
 use tests::kafka;
 
+mod drawn;
+mod groups;
+mod retention;
+mod strangers;
+mod topics;
+
 /// `None`: there is no broker, and the test is skipped.
 async fn brokers() -> Option<String> {
     kafka::shared("the log on Kafka").await.unwrap_or_else(|error| panic!("{error:#}"))
