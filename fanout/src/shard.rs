@@ -356,7 +356,7 @@ impl Shard {
         let now = self.around.clock.now();
         let turn = self.beats.get() % SLOTS;
         self.beats.set(self.beats.get() + 1);
-        if self.beats.get() % OUTBOX_BEATS == 0 {
+        if self.beats.get().is_multiple_of(OUTBOX_BEATS) {
             let waiting = self
                 .wheel
                 .borrow()

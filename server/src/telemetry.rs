@@ -27,7 +27,7 @@ pub const COMMAND: &str = "error";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Seen from outside")]
 pub struct Settings {
-    /// Send traces to this OpenTelemetry collector, by HTTP; Jaeger listens at http://HOST:4318
+    /// Send traces to this OpenTelemetry collector, by HTTP; Jaeger takes them at port 4318
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = endpoint)]
     pub otlp_endpoint: Option<Url>,
     /// Which part of the traces that begin here is sent, from 0 to 1
