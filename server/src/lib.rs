@@ -5,6 +5,8 @@
 //! Invariant: no business rule here; only this crate reads settings and the data folder.
 
 pub mod app;
+mod backing;
+mod body;
 pub mod cli;
 pub mod client;
 mod console;
@@ -14,6 +16,7 @@ mod edge;
 mod guest;
 mod health;
 mod observed;
+pub mod registry;
 mod routes;
 pub mod serve;
 pub mod settings;

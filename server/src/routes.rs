@@ -13,17 +13,25 @@ use schemas::Answer;
 use store::Store;
 use warp::{Filter, Rejection, Reply, filters::BoxedFilter, reject::Reject, reply::Response};
 
-use crate::{console, guest, settings::Guests};
+use crate::{
+    console, guest,
+    registry::{self, Registry},
+    settings::Guests,
+};
 
 /// What the routes lead to.
 #[derive(Clone)]
 pub(crate) struct Services {
-    pub(crate) ingest: Arc<Ingest>,
-    pub(crate) store: Arc<Store>,
-    pub(crate) fanout: Arc<Fanout>,
+    /// With the role ingest.
+    pub(crate) ingest: Option<Arc<Ingest>>,
+    /// With the role store.
+    pub(crate) store: Option<Arc<Store>>,
+    /// With the role fanout.
+    pub(crate) fanout: Option<Arc<Fanout>>,
     pub(crate) key: Arc<TokenKey>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guests: Guests,
+    pub(crate) registry: Arc<Registry>,
 }
 
 /// The request bears no token that is accepted.
@@ -37,18 +45,25 @@ impl Reject for Unauthorized {}
 /// `own` are further ones of the server itself.
 pub(crate) fn all(services: &Services, own: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
     let identity = identity(Arc::clone(&services.key));
-    let routes = fanout::routes(Arc::clone(&services.fanout))
-        .or(own)
-        .unify()
+    let Services { ingest, store, fanout, registry, .. } = services.clone();
+    let mut routes = own
         .or(console::routes())
         .unify()
         .or(guest::routes(services))
         .unify()
-        .or(ingest::routes(Arc::clone(&services.ingest), identity.clone()))
+        .or(registry::routes(registry))
         .unify()
-        .or(store::routes(Arc::clone(&services.store), identity))
-        .unify();
-    answering(routes.boxed())
+        .boxed();
+    if let Some(fanout) = fanout {
+        routes = fanout::routes(fanout).or(routes).unify().boxed();
+    }
+    if let Some(ingest) = ingest {
+        routes = routes.or(ingest::routes(ingest, identity.clone())).unify().boxed();
+    }
+    if let Some(store) = store {
+        routes = routes.or(store::routes(store, identity)).unify().boxed();
+    }
+    answering(routes)
 }
 
 /// With an answer for every request that none of `routes` takes.

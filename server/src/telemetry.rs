@@ -69,7 +69,7 @@ impl Default for Settings {
 ///
 /// # Errors
 /// Traces cannot be sent as the settings say.
-pub fn start(settings: &Settings, default: &str, role: &'static str) -> anyhow::Result<Telemetry> {
+pub fn start(settings: &Settings, default: &str, role: &str) -> anyhow::Result<Telemetry> {
     let filter = EnvFilter::try_from_env("TIDINGS_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let endpoint = settings.otlp_endpoint.as_ref();
     let traces = endpoint.map(|url| traces::provider(url, settings.trace_ratio, role)).transpose()?;

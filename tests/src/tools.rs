@@ -2,6 +2,8 @@
 //!
 //! Packages are installed once, into `target/tests-cache`, and again only when the list of them changes. Where
 //! something is missing, the test says so on one line and passes; with `CI` set it fails.
+//!
+//! Four worlds: Node (npm), Python (pip), the browser, and the JVM (Maven).
 
 use std::{
     env,
@@ -24,6 +26,12 @@ use tokio::{
 
 /// How long one script may take between two lines, and to end.
 const SCRIPT_WAIT: Duration = Duration::from_mins(2);
+/// Maven gives a connection up that is silent for so long; its own limit is half an hour.
+const MAVEN_WAIT_MS: u32 = 60_000;
+/// The version of Java that both Apache Kafka 4 and Apache Cassandra 5 run on.
+const JAVA_VERSION: &str = "17";
+/// Where the jars of a kit are, in its folder.
+const JARS: &str = "jars";
 
 /// An interpreter and a folder that holds scripts beside what they import.
 #[derive(Debug, Clone)]
@@ -61,6 +69,14 @@ pub fn skip(test: &str, why: &str) -> anyhow::Result<()> {
     if env::var_os("CI").is_some() {
         bail!("{test} cannot run, and with CI set it must: {why}");
     }
+    pass_over(test, why)
+}
+
+/// As [`skip`], for what need not be there, not even with `CI`.
+///
+/// # Errors
+/// It cannot be said.
+pub fn pass_over(test: &str, why: &str) -> anyhow::Result<()> {
     // Not by the macro, whose output the test runner keeps to itself when a test passes.
     writeln!(io::stderr(), "skipped: {test} because {why}")?;
     Ok(())
@@ -108,6 +124,44 @@ pub async fn python(test: &str, folder: &'static str) -> anyhow::Result<Option<K
     kit(test, installed.await?, |folder| folder.join("venv/bin/python"))
 }
 
+/// Java with the jars that the `pom.xml` in `folder` (of this package) pins. `None`: the test is skipped.
+///
+/// # Errors
+/// As [`skip`].
+pub async fn java(test: &str, folder: &'static str) -> anyhow::Result<Option<Kit>> {
+    let (Some(java), Some(maven)) = (find_java(), find("mvn")) else {
+        let why = format!("a Java {JAVA_VERSION} and Maven are not installed");
+        return skip(test, &why).map(|()| None);
+    };
+    let installed = spawn_blocking(move || {
+        install(folder, "pom.xml", |to| {
+            let jars = to.join(JARS);
+            if jars.exists() {
+                // Two versions of a jar side by side would be worse than none.
+                fs::remove_dir_all(&jars)?;
+            }
+            let mut command = Command::new(&maven);
+            command
+                .args(["--quiet", "--batch-mode", "dependency:copy-dependencies", "-DincludeScope=runtime"])
+                .arg(format!("-DoutputDirectory={JARS}"))
+                .arg(format!("-Dmaven.wagon.rto={MAVEN_WAIT_MS}"))
+                .arg(format!("-Daether.connector.requestTimeout={MAVEN_WAIT_MS}"))
+                .current_dir(to);
+            Ok(vec![command])
+        })
+    });
+    kit(test, installed.await?, |_| java)
+}
+
+/// A Java of the right version: that of `JAVA_HOME`, or the one in the path.
+fn find_java() -> Option<PathBuf> {
+    let home = env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin/java"));
+    let java = home.filter(|java| java.is_file()).or_else(|| find("java"))?;
+    let said = Command::new(&java).arg("-version").stdin(Stdio::null()).output().ok()?;
+    let wanted = format!("version \"{JAVA_VERSION}.");
+    String::from_utf8_lossy(&said.stderr).contains(&wanted).then_some(java)
+}
+
 fn kit(
     test: &str,
     installed: anyhow::Result<PathBuf>,
@@ -146,9 +200,11 @@ fn install(
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(
             output.status.success(),
-            "{} ended with {}: {said}",
+            "{} ended with {}: {said}{}",
             name(command.get_program()),
-            output.status
+            output.status,
+            // Maven complains there.
+            String::from_utf8_lossy(&output.stdout)
         );
     }
     fs::write(stamp, wanted)?;
@@ -166,14 +222,30 @@ fn name(program: &OsStr) -> String {
     Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
 }
 
-/// `target/tests-cache`: this program is `target/PROFILE/deps/NAME`.
+/// `target/tests-cache`: this program is `target/PROFILE/NAME` or `target/PROFILE/deps/NAME`.
 fn cache() -> anyhow::Result<PathBuf> {
     let program = env::current_exe()?;
-    let target = program.ancestors().nth(3).context("this program is not in a target folder")?;
+    let mut folders = program.ancestors().skip(1).skip_while(|folder| folder.ends_with("deps"));
+    let target = folders.nth(1).context("this program is not in a target folder")?;
     Ok(target.join("tests-cache"))
 }
 
 impl Kit {
+    /// The folder: what stands in that of the package, and the packages.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The interpreter.
+    pub fn interpreter(&self) -> &Path {
+        &self.interpreter
+    }
+
+    /// What Java takes as its class path, for a kit of [`java()`].
+    pub fn class_path(&self) -> PathBuf {
+        self.folder.join(JARS).join("*")
+    }
+
     /// Starts a script of the folder. It is killed when dropped.
     ///
     /// # Errors
@@ -192,6 +264,25 @@ impl Kit {
         let input = process.stdin.take().context("no standard input")?;
         let output = process.stdout.take().context("no standard output")?;
         Ok(Script { name: script.to_owned(), process, input, lines: BufReader::new(output).lines() })
+    }
+
+    /// Runs a script with arguments to its end, and gives what it printed.
+    ///
+    /// # Errors
+    /// It failed, or took too long.
+    pub async fn print(&self, script: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = tokio::process::Command::new(&self.interpreter)
+            .arg(script)
+            .args(arguments)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output =
+            timeout(SCRIPT_WAIT, output).await.with_context(|| format!("{script} does not end"))??;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{script} ended with {}: {said}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Runs a script to its end; its result is its last line.

@@ -43,14 +43,14 @@ struct Telling {
 }
 
 /// Sends the spans of `ratio` of all traces that begin here to the collector at `url`.
-pub(super) fn provider(url: &Url, ratio: f64, role: &'static str) -> anyhow::Result<SdkTracerProvider> {
+pub(super) fn provider(url: &Url, ratio: f64, role: &str) -> anyhow::Result<SdkTracerProvider> {
     let endpoint = format!("{}/v1/traces", url.as_str().trim_end_matches('/'));
     let inner = OtlpExporter::builder().with_http().with_endpoint(endpoint).build();
     let inner = inner.with_context(|| format!("cannot send traces to {url}"))?;
     let own = [
         KeyValue::new("service.instance.id", random::name(16)),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-        KeyValue::new("tidings.role", role),
+        KeyValue::new("tidings.role", role.to_owned()),
     ];
     let mut resource = Resource::builder().with_attributes(own);
     if std::env::var_os("OTEL_SERVICE_NAME").is_none() {

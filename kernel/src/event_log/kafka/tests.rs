@@ -1,0 +1,93 @@
+//! The adapter on librdkafka's mock cluster, which needs no server.
+
+use std::sync::{Arc, mpsc};
+
+use async_trait::async_trait;
+use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::event_log::{
+    SharedLog,
+    conformance::{PARTITIONS, Subject},
+};
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+type Deed = Box<dyn FnOnce(&Cluster) + Send>;
+
+/// A mock cluster, in the thread that owns it. It ends with the last handle.
+#[derive(Clone)]
+struct Mock {
+    deeds: mpsc::SyncSender<Deed>,
+    brokers: String,
+}
+
+impl Mock {
+    fn start(brokers: i32) -> Self {
+        let (deeds, todo) = mpsc::sync_channel::<Deed>(1);
+        let (told, servers) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            let cluster = MockCluster::new(brokers).unwrap();
+            told.send(cluster.bootstrap_servers()).unwrap();
+            for deed in todo {
+                deed(&cluster);
+            }
+        });
+        Self { deeds, brokers: servers.recv().unwrap() }
+    }
+
+    async fn run<T: Send + 'static>(&self, deed: impl FnOnce(&Cluster) -> T + Send + 'static) -> T {
+        let (done, result) = oneshot::channel();
+        self.deeds.send(Box::new(move |cluster| drop(done.send(deed(cluster))))).unwrap();
+        result.await.unwrap()
+    }
+}
+
+/// A log of its own on a mock cluster of its own.
+struct Mocked {
+    mock: Mock,
+    settings: KafkaSettings,
+    log: Option<KafkaLog>,
+}
+
+#[async_trait]
+impl Subject for Mocked {
+    const DENSE: bool = false;
+    /// The mock cluster tells every writer the time 1234.
+    const TIMES: bool = false;
+
+    async fn fresh() -> Self {
+        Self::on(1).await
+    }
+
+    fn log(&self) -> SharedLog {
+        Arc::new(self.log.clone().unwrap())
+    }
+
+    async fn reopen(&mut self) {
+        self.log = None;
+        self.log = Some(KafkaLog::open(self.settings.clone()).await.unwrap());
+    }
+}
+
+impl Mocked {
+    /// On so many brokers.
+    async fn on(brokers: i32) -> Self {
+        let mock = Mock::start(brokers);
+        // The mock cluster waits for members that are gone for as long as a session may last.
+        let short = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "200")];
+        let short = short.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let settings =
+            KafkaSettings::new(mock.brokers.clone(), "mock").unwrap().with_properties(short).unwrap();
+        let topic = settings.events_topic();
+        mock.run(move |cluster| cluster.create_topic(&topic, PARTITIONS.cast_signed(), 1)).await.unwrap();
+        let log = Some(KafkaLog::open(settings.clone()).await.unwrap());
+        Self { mock, settings, log }
+    }
+}
+
+mod mocked {
+    crate::event_log_conformance!(super::Mocked);
+}
+
+mod faults;
