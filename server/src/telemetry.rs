@@ -18,8 +18,10 @@ pub(crate) mod metrics;
 mod process;
 pub(crate) mod traces;
 
-/// What a server says when nothing else is chosen: warnings, and what its own parts tell.
-pub const SERVER: &str = "warn,server=info,ingest=info,fanout=info,store=info,kernel=info";
+/// What a server says when nothing else is chosen: warnings, and what its own parts tell. Of the CQL driver only errors:
+/// it hands on the servers' advice (a keyspace chosen by `USE`, batches over partitions), which concerns choices that were made
+/// on purpose, and repeats it with every connection and batch.
+pub const SERVER: &str = "warn,scylla=error,server=info,ingest=info,fanout=info,store=info,kernel=info";
 /// What a command says: what goes wrong in a server within its process. Its results speak for the rest.
 pub const COMMAND: &str = "error";
 
