@@ -6,7 +6,7 @@ use tests::cassandra;
 
 /// `None`: there is no server, and the test is skipped.
 async fn node() -> Option<String> {
-    cassandra::shared("the history on Cassandra").await.unwrap()
+    cassandra::shared("the history on Cassandra").await.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 mod suite {
