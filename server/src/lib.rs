@@ -11,6 +11,7 @@ mod console;
 pub mod data_dir;
 mod edge;
 mod guest;
+pub mod measure;
 mod routes;
 pub mod serve;
 pub mod settings;
