@@ -25,3 +25,7 @@ kill rounds="50":
 # The console's own tests.
 console:
     cd server/console && node --test
+
+# The real servers, next to what their own clients can do: `just bench-servers --json`, `--help` says more.
+bench-servers *args:
+    cargo run --release -p tests --bin bench-servers -- {{args}}
