@@ -28,6 +28,7 @@ pub mod conformance;
 pub mod faulty;
 mod follower;
 mod groups;
+pub mod kafka;
 pub mod memory;
 mod partitioner;
 mod reading;
@@ -104,7 +105,9 @@ pub enum Readership {
 /// What a reader is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// Records of this partition follow, from this position.
+    /// Records of this partition follow, from this position. It may come again for a partition that is assigned already,
+    /// with a later position: the reader had to begin anew there. What lies between was left out, if there is
+    /// anything, and can be [read](EventLog::read).
     Assigned {
         /// Which partition.
         partition: Partition,
@@ -224,6 +227,19 @@ pub enum ReadError {
     #[error("the log cannot be read now: {reason}")]
     Unavailable {
         /// What is wrong, for the operator.
+        reason: String,
+    },
+    /// This log is not the one that was opened any more: it was made anew under the same name. Nothing that is known here
+    /// about offsets holds; the process has to begin anew.
+    #[error("the log was replaced: {reason}")]
+    Replaced {
+        /// What is seen, for the operator.
+        reason: String,
+    },
+    /// The log no longer has what was to be read next. To go on elsewhere would leave something out without a word.
+    #[error("the log no longer has what was to be read: {reason}")]
+    Lost {
+        /// What is seen, for the operator.
         reason: String,
     },
     /// There is no such partition.

@@ -36,8 +36,9 @@ mod tests;
 mod words;
 
 pub use changes::changes_of;
-pub use digest::{Digest, TableDigest};
+pub use digest::{Cell, Digest, TableDigest};
 pub use reach::{ReachError, place, reach};
+pub use words::Word;
 
 /// The outcome of folding some records of one partition, in order.
 #[derive(Debug, Clone)]

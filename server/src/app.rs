@@ -15,22 +15,22 @@ use fanout::Fanout;
 use ingest::Ingest;
 use kernel::{
     clock::{Clock, SystemClock},
-    event_log::{SharedLog, sqlite::SqliteLog},
-    history::{SharedHistory, sqlite::SqliteHistory},
+    event_log::SharedLog,
+    history::SharedHistory,
+    identity::TokenKey,
     mirror::Mirror,
 };
 use store::{Projector, ProjectorHandle, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
-    data_dir::{DataDir, DataLock},
+    backing,
+    data_dir::{DataDir, DataLock, token_key},
     edge,
     routes::{self, Services},
-    settings::{DRAIN_WINDOW, Settings},
+    settings::{Backing, DRAIN_WINDOW, Role, Settings},
 };
 
-/// Partitions of the embedded log: one file has one writer, so more would bring nothing.
-pub(crate) const EMBEDDED_PARTITIONS: u32 = 1;
 /// How long requests at hand may take to finish at shutdown.
 const REQUESTS_WAIT: Duration = Duration::from_secs(5);
 
@@ -40,45 +40,47 @@ pub struct App {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     edge: JoinHandle<()>,
-    fanout: Arc<Fanout>,
-    projector: ProjectorHandle,
-    /// Released last: until then no other process may use the folder.
-    lock: DataLock,
+    /// With the role fanout.
+    fanout: Option<Arc<Fanout>>,
+    /// With the role store.
+    projector: Option<ProjectorHandle>,
+    /// Where log and history are embedded. Released last: until then no other process may use the folder.
+    lock: Option<DataLock>,
 }
 
 impl App {
-    /// Opens the data folder, starts the services and listens. Nothing listens before everything else is well.
+    /// Opens the log and the history, starts the services of the roles and listens. Nothing listens before everything
+    /// else is well.
     ///
     /// # Errors
-    /// The folder is in use, a file cannot be opened, or the address cannot be listened on.
+    /// The folder is in use, a file or a server cannot be used, or the address cannot be listened on.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let dir = DataDir::open(&settings.data)?;
-        let Some(lock) = dir.lock()? else {
-            let running = dir.address().map_or(String::new(), |address| format!(" at {address}"));
-            bail!("a server{running} uses the data folder {} already", settings.data.display());
+        let lock = match settings.backing {
+            Backing::Embedded => Some(lock(&dir, settings)?),
+            // Whatever is in the folder then is the same for all processes.
+            Backing::Servers { .. } => None,
         };
-        let key = Arc::new(dir.token_key()?);
+        let key = Arc::new(token_key(&settings.data, settings.token_key.as_deref())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let log: SharedLog = Arc::new(SqliteLog::open(dir.log(), EMBEDDED_PARTITIONS, Arc::clone(&clock))?);
-        let history: SharedHistory = Arc::new(SqliteHistory::open(dir.history())?);
-        let projector = Projector::start(Arc::clone(&log), Arc::clone(&history));
-        let mirror = Mirror::start(Arc::clone(&log), Arc::clone(&history)).await?;
-        let ingest = Ingest::new(Arc::clone(&mirror), Arc::clone(&clock));
-        let fanout_settings =
-            fanout::Settings { shards: settings.shards, allowed_origins: settings.allowed_origins.clone() };
-        let sink = Arc::clone(&ingest) as _;
-        let fanout = Fanout::start(&mirror, sink, Arc::clone(&key), Arc::clone(&clock), fanout_settings)?;
-        let store = Store::new(log, history);
+        let (log, history) = backing::open(&settings.backing, &dir, &clock).await?;
+        let has = |role| settings.roles.has(role);
+        let projector =
+            has(Role::Store).then(|| Projector::start(Arc::clone(&log), Arc::clone(&history)));
+        let store = has(Role::Store).then(|| Store::new(Arc::clone(&log), Arc::clone(&history)));
+        let (ingest, fanout) = commands_and_sessions(settings, log, history, &key, &clock).await?;
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
         let address = listener.local_addr()?;
         let guests = settings.guests();
-        let services = Services { ingest, store, fanout: Arc::clone(&fanout), key, clock, guests };
+        let services = Services { ingest, store, fanout: fanout.clone(), key, clock, guests };
         let (stop, stopped) = watch::channel(false);
         let edge = tokio::spawn(edge::serve(listener, routes::all(&services), stopped));
         let app = Self { address, stop, edge, fanout, projector, lock };
-        app.lock.announce(&app.url())?;
+        if let Some(lock) = &app.lock {
+            lock.announce(&app.url())?;
+        }
         Ok(app)
     }
 
@@ -94,7 +96,8 @@ impl App {
 
     /// Resolves when something failed that the server cannot go on without.
     pub async fn failed(&self) -> anyhow::Error {
-        anyhow::Error::new(self.projector.failed().await).context("the history cannot be written any more")
+        let Some(projector) = &self.projector else { return std::future::pending().await };
+        anyhow::Error::new(projector.failed().await).context("the history cannot be written any more")
     }
 
     /// Takes no new requests, tells the sessions to come back elsewhere, finishes what is at hand.
@@ -103,11 +106,49 @@ impl App {
     /// The projector had failed.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.send_replace(true);
-        self.fanout.drain(DRAIN_WINDOW).await;
+        if let Some(fanout) = &self.fanout {
+            fanout.drain(DRAIN_WINDOW).await;
+        }
         if timeout(REQUESTS_WAIT, self.edge).await.is_err() {
             tracing::warn!("requests were still at hand and were cut off");
         }
-        self.projector.stop().await?;
+        if let Some(projector) = self.projector {
+            projector.stop().await?;
+        }
         Ok(())
     }
+}
+
+/// The services that follow the log at this node, as far as the roles want them. A session may send commands, so where there
+/// are sessions there is an [`Ingest`] too; without its role nobody reaches it over HTTP.
+async fn commands_and_sessions(
+    settings: &Settings,
+    log: SharedLog,
+    history: SharedHistory,
+    key: &Arc<TokenKey>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Option<Arc<Ingest>>, Option<Arc<Fanout>>)> {
+    let (commands, sessions) = (settings.roles.has(Role::Ingest), settings.roles.has(Role::Fanout));
+    if !commands && !sessions {
+        return Ok((None, None));
+    }
+    let mirror = Mirror::start(log, history).await?;
+    let ingest = Ingest::new(Arc::clone(&mirror), Arc::clone(clock));
+    let fanout = if sessions {
+        let sink = Arc::clone(&ingest) as _;
+        let around =
+            fanout::Settings { shards: settings.shards, allowed_origins: settings.allowed_origins.clone() };
+        Some(Fanout::start(&mirror, sink, Arc::clone(key), Arc::clone(clock), around)?)
+    } else {
+        None
+    };
+    Ok((commands.then_some(ingest), fanout))
+}
+
+fn lock(dir: &DataDir, settings: &Settings) -> anyhow::Result<DataLock> {
+    let Some(lock) = dir.lock()? else {
+        let running = dir.address().map_or(String::new(), |address| format!(" at {address}"));
+        bail!("a server{running} uses the data folder {} already", settings.data.display());
+    };
+    Ok(lock)
 }

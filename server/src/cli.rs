@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 use crate::{serve, telemetry};
 
 mod args;
+mod backing;
 mod bench;
 mod export;
 mod history;
@@ -26,6 +27,7 @@ mod serving;
 mod tail;
 mod text;
 mod token;
+mod topics;
 
 pub use text::visible;
 
@@ -60,6 +62,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Tail(tail::TailArgs),
     List(list::ListArgs),
+    Topics(topics::TopicsArgs),
     History(history::HistoryArgs),
     Bench(bench::BenchArgs),
 }
@@ -80,14 +83,15 @@ impl Cli {
     /// by the command itself.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let done = match self.command {
-            None => Box::pin(serve::run(self.serve.settings())).await,
-            Some(Command::Serve(args)) => Box::pin(serve::run(args.settings())).await,
+            None => Box::pin(serve::run(self.serve.settings()?)).await,
+            Some(Command::Serve(args)) => Box::pin(serve::run(args.settings()?)).await,
             Some(Command::Token(args)) => token::run(&args),
             Some(Command::Import(args)) => return Box::pin(import::run(args)).await,
             Some(Command::Export(args)) => Box::pin(export::run(args)).await,
             Some(Command::Replay(args)) => Box::pin(replay::run(args)).await,
             Some(Command::Tail(args)) => Box::pin(tail::run(args)).await,
             Some(Command::List(args)) => Box::pin(list::run(args)).await,
+            Some(Command::Topics(args)) => Box::pin(topics::run(args)).await,
             Some(Command::History(args)) => return Box::pin(history::run(args)).await,
             Some(Command::Bench(args)) => return Box::pin(bench::run(args)).await,
         };

@@ -18,6 +18,9 @@ use std::{
 use anyhow::{Context, bail};
 use kernel::{identity::TokenKey, random};
 
+/// Shortest secret that signs tokens, in bytes: as many as the hash of HS256 has (RFC 7518, 3.2).
+const TOKEN_KEY_LEN_MIN: usize = 32;
+
 /// A data folder. Having one does not mean that no server uses it; see [`DataDir::lock`].
 #[derive(Debug, Clone)]
 pub struct DataDir {
@@ -111,18 +114,34 @@ impl DataDir {
             self.make_token_key(&path)
                 .with_context(|| format!("cannot make the token key {}", path.display()))?;
         }
-        let mut secret = Vec::new();
-        File::open(&path)
-            .and_then(|mut file| file.read_to_end(&mut secret))
-            .with_context(|| format!("cannot read the token key {}", path.display()))?;
-        if secret.len() < 32 {
-            bail!(
-                "the token key {} is shorter than 32 bytes: delete it to have a new one made",
-                path.display()
-            );
-        }
-        Ok(TokenKey::new(&secret))
+        read_token_key(&path)
     }
+}
+
+/// The key that signs and checks tokens: that in the file that was named, else that of the data folder.
+///
+/// # Errors
+/// The file cannot be read, or is too short. A file that was named is never made.
+pub fn token_key(data: &Path, named: Option<&Path>) -> anyhow::Result<TokenKey> {
+    match named {
+        Some(path) => read_token_key(path),
+        None => DataDir::open(data)?.token_key(),
+    }
+}
+
+fn read_token_key(path: &Path) -> anyhow::Result<TokenKey> {
+    let mut secret = Vec::new();
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut secret))
+        .with_context(|| format!("cannot read the token key {}", path.display()))?;
+    if secret.len() < TOKEN_KEY_LEN_MIN {
+        bail!(
+            "the token key {} is shorter than {TOKEN_KEY_LEN_MIN} bytes: make one with \
+             `head -c 48 /dev/urandom | base64`, or delete it if it is that of a data folder",
+            path.display()
+        );
+    }
+    Ok(TokenKey::new(&secret))
 }
 
 impl DataDir {

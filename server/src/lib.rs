@@ -5,6 +5,7 @@
 //! Invariant: no business rule here; only this crate reads settings and the data folder.
 
 pub mod app;
+mod backing;
 pub mod cli;
 pub mod client;
 mod console;

@@ -18,9 +18,12 @@ use crate::{console, guest, settings::Guests};
 /// What the routes lead to.
 #[derive(Clone)]
 pub(crate) struct Services {
-    pub(crate) ingest: Arc<Ingest>,
-    pub(crate) store: Arc<Store>,
-    pub(crate) fanout: Arc<Fanout>,
+    /// With the role ingest.
+    pub(crate) ingest: Option<Arc<Ingest>>,
+    /// With the role store.
+    pub(crate) store: Option<Arc<Store>>,
+    /// With the role fanout.
+    pub(crate) fanout: Option<Arc<Fanout>>,
     pub(crate) key: Arc<TokenKey>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guests: Guests,
@@ -35,17 +38,17 @@ impl Reject for Unauthorized {}
 /// All addresses, with an answer for every request.
 pub(crate) fn all(services: &Services) -> BoxedFilter<(Response,)> {
     let identity = identity(Arc::clone(&services.key));
-    let routes = fanout::routes(Arc::clone(&services.fanout))
-        .or(livez())
-        .unify()
-        .or(console::routes())
-        .unify()
-        .or(guest::routes(services))
-        .unify()
-        .or(ingest::routes(Arc::clone(&services.ingest), identity.clone()))
-        .unify()
-        .or(store::routes(Arc::clone(&services.store), identity))
-        .unify();
+    let Services { ingest, store, fanout, .. } = services.clone();
+    let mut routes = livez().or(console::routes()).unify().or(guest::routes(services)).unify().boxed();
+    if let Some(fanout) = fanout {
+        routes = fanout::routes(fanout).or(routes).unify().boxed();
+    }
+    if let Some(ingest) = ingest {
+        routes = routes.or(ingest::routes(ingest, identity.clone())).unify().boxed();
+    }
+    if let Some(store) = store {
+        routes = routes.or(store::routes(store, identity)).unify().boxed();
+    }
     routes.recover(|rejection| async move { Ok::<_, Infallible>(answer(&rejection)) }).unify().boxed()
 }
 

@@ -8,8 +8,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     app::App,
-    data_dir::DataDir,
-    settings::{DEV_USER, Guests, Settings},
+    data_dir::token_key,
+    settings::{Backing, DEV_USER, Guests, Settings},
 };
 
 /// How long the token in the greeting is valid: a day.
@@ -42,9 +42,14 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 fn greet(app: &App, settings: &Settings) -> anyhow::Result<()> {
     let url = app.url();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Tidings is at {url}/ (data in {})", settings.data.display())?;
+    match &settings.backing {
+        Backing::Embedded => writeln!(out, "Tidings is at {url}/ (data in {})", settings.data.display())?,
+        Backing::Servers { log, history } => {
+            writeln!(out, "Tidings is at {url}/ ({}; log {log}, history {history})", settings.roles)?;
+        }
+    }
     if settings.listen.ip().is_loopback() && settings.guests() != Guests::Off {
-        let key = DataDir::open(&settings.data)?.token_key()?;
+        let key = token_key(&settings.data, settings.token_key.as_deref())?;
         let user = DEV_USER.parse()?;
         let token = key.mint(&user, true, SystemClock.now(), Some(GREETING_TOKEN_TTL_S))?;
         writeln!(

@@ -1,6 +1,14 @@
 //! What the operator decides. Only this crate reads it; the services are handed what they need.
+//!
+//! - this page: the settings as the server takes them;
+//! - [`file`]: the same as they stand in a settings file.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use kernel::event_log::kafka::KafkaSettings;
+use store::scylla::ScyllaSettings;
+
+pub mod file;
 
 /// Who acts where nobody is named: the owner of what is imported, and the person of the greeting.
 pub const DEV_USER: &str = "dev";
@@ -20,11 +28,47 @@ pub enum Guests {
     Anywhere,
 }
 
+/// A part of the work that a process may take on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Takes commands over HTTP.
+    Ingest,
+    /// Delivers to sessions. Commands that come over a session are taken in the same process.
+    Fanout,
+    /// Keeps the history up to date, and answers questions about it.
+    Store,
+}
+
+/// What a process does: at least one role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roles(BTreeSet<Role>);
+
+/// Where the log and the history are: both in the data folder, or both on servers. A history in the folder of one
+/// process would know only the partitions that this process happens to project, so there is nothing in between.
+#[derive(Debug, Clone)]
+pub enum Backing {
+    /// In the data folder; one process does everything.
+    Embedded,
+    /// On servers that many processes share.
+    Servers {
+        /// The log.
+        log: KafkaSettings,
+        /// The history.
+        history: ScyllaSettings,
+    },
+}
+
 /// Settings of `tidings serve`.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The folder that holds the log, the history and the token key.
+    /// The folder that holds the token key and, where they are embedded, the log and the history.
     pub data: PathBuf,
+    /// Where the log and the history are.
+    pub backing: Backing,
+    /// What this process does.
+    pub roles: Roles,
+    /// The file of the key that signs tokens, where it is not that of the folder. Must exist.
+    pub token_key: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Whether anybody may have a token for any handle; `None`: only when listening on loopback.
@@ -40,6 +84,9 @@ impl Settings {
     pub fn on(data: PathBuf) -> Self {
         Self {
             data,
+            backing: Backing::Embedded,
+            roles: Roles::all(),
+            token_key: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8_000)),
             guests: None,
             allowed_origins: Vec::new(),
@@ -54,5 +101,77 @@ impl Settings {
             None if self.listen.ip().is_loopback() => Guests::Local,
             Some(false) | None => Guests::Off,
         }
+    }
+}
+
+impl Role {
+    /// Every role, in the order of the work.
+    pub const ALL: [Self; 3] = [Self::Ingest, Self::Fanout, Self::Store];
+
+    /// Its name in settings and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Fanout => "fanout",
+            Self::Store => "store",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|role| role.name() == text);
+        known.ok_or_else(|| format!("{text:?} is no role: ingest, fanout and store are"))
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Roles {
+    /// Everything.
+    pub fn all() -> Self {
+        Self(Role::ALL.into())
+    }
+
+    /// These; all of them if none is named.
+    pub fn of(roles: impl IntoIterator<Item = Role>) -> Self {
+        let named: BTreeSet<_> = roles.into_iter().collect();
+        if named.is_empty() { Self::all() } else { Self(named) }
+    }
+
+    /// Whether this process has the role.
+    pub fn has(&self, role: Role) -> bool {
+        self.0.contains(&role)
+    }
+
+    /// Whether this process does everything.
+    pub fn are_all(&self) -> bool {
+        self.0.len() == Role::ALL.len()
+    }
+}
+
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.0.iter().map(|role| role.name()).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_names_no_role_has_all_of_them() {
+        assert!(Roles::of([]).are_all());
+        let some = Roles::of(["store".parse().unwrap(), Role::Ingest, Role::Store]);
+        assert_eq!(some.to_string(), "ingest,store");
+        assert!(some.has(Role::Store) && !some.has(Role::Fanout) && !some.are_all());
+        assert!("projector".parse::<Role>().is_err());
     }
 }

@@ -5,6 +5,7 @@
 //! - [`rebuild`](mod@rebuild): the same for a whole log and an empty history;
 //! - [`freshness`]: what was accepted before a question is in its answer;
 //! - [`time_travel`]: a conversation as it was then;
+//! - [`scylla`](mod@scylla): the history in Scylla or Cassandra;
 //! - [`http`]: the questions, as `docs/http.md` has them.
 //!
 //! Invariant: nothing here writes to the log, and nothing but the projector writes to the history.
@@ -15,6 +16,7 @@ pub mod http;
 pub mod project;
 pub mod projector;
 pub mod rebuild;
+pub mod scylla;
 mod states;
 pub mod time_travel;
 

@@ -1,7 +1,8 @@
 //! A fingerprint of a whole history, by which two can be proved equal: the rebuilt one and the one before.
 //!
-//! It is taken over every column of every row, stamps included, in the order of the keys. The columns are those of the
-//! adapter in `SQLite`; another adapter that wants to be compared writes its rows in the same form.
+//! It is taken over every column of every row, stamps included. The columns are those of the adapter in `SQLite`; an adapter
+//! that keeps its rows otherwise brings them into the same form. The order of the rows does not count, so that an adapter may read
+//! its tables in whatever order they lie, without sorting them.
 
 use std::fmt;
 
@@ -19,18 +20,25 @@ pub struct TableDigest {
     pub table: &'static str,
     /// How many rows it has.
     pub rows: u64,
-    /// FNV-1a over the rows, 128 bits: proof against accidents, not against forgery.
+    /// The sum of the hashes of the rows, each FNV-1a of 128 bits: proof against accidents, not against forgery.
     pub hash: u128,
 }
 
 /// One column of one row.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Cell<'a> {
+pub enum Cell<'a> {
+    /// Nothing was written.
     Null,
+    /// A number, a place, a time in milliseconds, or 0 and 1 for a flag.
     Number(i64),
+    /// A name, a word or a text.
     Text(&'a str),
+    /// The value of a record.
     Bytes(&'a [u8]),
 }
+
+/// The hash of one row while it is taken.
+struct RowHash(u128);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,29 +53,34 @@ impl fmt::Display for TableDigest {
 }
 
 impl TableDigest {
-    const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-
     /// Of an empty table.
-    pub(super) fn new(table: &'static str) -> Self {
-        Self { table, rows: 0, hash: Self::BASIS }
+    pub fn new(table: &'static str) -> Self {
+        Self { table, rows: 0, hash: 0 }
     }
 
     /// Of the table with one more row.
-    pub(super) fn row<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) {
+    pub fn row<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) {
+        let mut row = RowHash::BASIS;
+        cells.into_iter().for_each(|cell| row.cell(cell));
         self.rows += 1;
-        for cell in cells {
-            match cell {
-                Cell::Null => self.bytes(b"n"),
-                Cell::Number(number) => {
-                    self.bytes(b"i");
-                    self.bytes(&number.to_be_bytes());
-                }
-                Cell::Text(text) => self.counted(b"t", text.as_bytes()),
-                Cell::Bytes(bytes) => self.counted(b"b", bytes),
+        self.hash = self.hash.wrapping_add(row.0);
+    }
+}
+
+impl RowHash {
+    const BASIS: Self = Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+
+    fn cell(&mut self, cell: Cell<'_>) {
+        match cell {
+            Cell::Null => self.bytes(b"n"),
+            Cell::Number(number) => {
+                self.bytes(b"i");
+                self.bytes(&number.to_be_bytes());
             }
+            Cell::Text(text) => self.counted(b"t", text.as_bytes()),
+            Cell::Bytes(bytes) => self.counted(b"b", bytes),
         }
-        self.bytes(b"\n");
     }
 
     /// Length first, so that no two rows are written alike.
@@ -79,7 +92,7 @@ impl TableDigest {
 
     fn bytes(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.hash = (self.hash ^ u128::from(*byte)).wrapping_mul(Self::PRIME);
+            self.0 = (self.0 ^ u128::from(*byte)).wrapping_mul(Self::PRIME);
         }
     }
 }
@@ -98,9 +111,17 @@ mod tests {
 
     #[test]
     fn the_hash_is_fnv_1a() {
-        let mut digest = TableDigest::new("table");
-        digest.bytes(b"a");
-        assert_eq!(digest.hash, 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+        let mut row = RowHash::BASIS;
+        row.bytes(b"a");
+        assert_eq!(row.0, 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+    }
+
+    #[test]
+    fn the_order_of_the_rows_does_not_count_and_their_number_does() {
+        let (one, other): (&[Cell<'_>], &[Cell<'_>]) = (&[Cell::Number(1)], &[Cell::Text("x")]);
+        assert_eq!(of(&[one, other, one]), of(&[one, one, other]));
+        assert_ne!(of(&[one, other]), of(&[one, other, one]));
+        assert_ne!(of(&[one, one]).hash, of(&[other, other]).hash);
     }
 
     #[test]

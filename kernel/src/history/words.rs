@@ -5,7 +5,7 @@ use schemas::{Visibility, event::Style};
 use crate::conversation::Standing;
 
 /// One of a few, each with a word that is stored.
-pub(super) trait Word: Copy + 'static {
+pub trait Word: Copy + 'static {
     /// All there are.
     const ALL: &'static [Self];
 

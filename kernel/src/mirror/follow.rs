@@ -57,7 +57,11 @@ async fn bridge(log: &SharedLog, shared: &Shared, partition: Partition, to: Posi
         && place.folded() < to
     {
         match log.read(partition, place.folded(), to, BATCH_LEN_MAX).await {
-            Ok(records) if records.is_empty() => break,
+            // A log may have positions without records; the tail was there, so there is nothing to come.
+            Ok(records) if records.is_empty() => {
+                place.begin(to);
+                tell(shared, Folded { partition, up_to: to, events: Vec::new() }).await;
+            }
             Ok(records) => take(shared, partition, records).await,
             Err(error) => {
                 tracing::warn!(%partition, %error, "the log cannot be read now; trying again");

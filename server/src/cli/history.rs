@@ -1,109 +1,100 @@
-//! `tidings history`: proves that the history says what the log says, or builds it anew.
+//! `tidings history`: makes the tables, proves that the history says what the log says, or builds it anew.
+//!
+//! - `embedded`: in a data folder; `servers`: on Kafka and Scylla.
 
 use std::{
-    fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kernel::{
-    clock::SystemClock,
-    event_log::{SharedLog, sqlite::SqliteLog},
-    history::sqlite::SqliteHistory,
+    event_log::SharedLog,
+    history::{Digest, SharedHistory, sqlite::SqliteHistory},
 };
 use store::{RebuildStep, rebuild};
 
-use super::args::DATA_DEFAULT;
-use crate::{
-    app::EMBEDDED_PARTITIONS,
-    data_dir::{DataDir, DataLock},
-};
+use super::{args::DATA_DEFAULT, backing::BackingArgs};
+use crate::settings::Backing;
+
+mod embedded;
+mod servers;
 
 const EXAMPLES: &str = "\
 Examples:
   tidings history verify           exit 0: the same, row for row; exit 1: it differs, and where
-  tidings history rebuild          remove it and fold the log again";
+  tidings history rebuild          remove it and fold the log again
+  tidings history migrate --history scylla://127.0.0.1:9042/tidings --replication 1
+  tidings history verify --log kafka://127.0.0.1:9092/tidings --history scylla://127.0.0.1:9042/tidings";
 
-/// Prove that the history says what the log says, or build it anew
+/// Make the tables of the history, prove that it says what the log says, or build it anew
 ///
-/// The history is a projection of the log: it may be deleted at any time, and the next start builds it again. Both
-/// commands need the data folder for themselves, so stop its server first.
+/// The history is a projection of the log: it may be deleted at any time, and is built again from the log. In a data
+/// folder, verify and rebuild need the folder for themselves, so stop its server first. On servers, verify may run beside
+/// the others; stop every process with the role store before a rebuild.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct HistoryArgs {
     #[command(subcommand)]
     what: What,
-    /// Data folder
-    #[arg(long, value_name = "DIR", env = "TIDINGS_DATA", default_value = DATA_DEFAULT, global = true)]
-    data: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum What {
     /// Fold the log into a second history and compare the two, table by table
-    Verify,
+    Verify(PlaceArgs),
     /// Remove the history and fold the log again
-    Rebuild,
+    Rebuild(PlaceArgs),
+    /// Make the tables in the history's keyspace, or bring them to the form that this version wants; twice does no harm
+    Migrate(servers::MigrateArgs),
 }
 
-/// A folder that nobody else uses, with its log and its history.
-struct Opened {
-    _lock: DataLock,
-    log: SharedLog,
-    history: SqliteHistory,
+/// Which log and which history.
+#[derive(Debug, Args)]
+struct PlaceArgs {
+    /// Data folder, where log and history are embedded
+    #[arg(long, value_name = "DIR", env = "TIDINGS_DATA")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    backing: BackingArgs,
 }
 
 /// Does what is asked.
 pub(super) async fn run(args: HistoryArgs) -> anyhow::Result<ExitCode> {
-    match args.what {
-        What::Verify => {
-            let opened = open(&args.data, |_| Ok(()))?;
-            verify(opened, &args.data.join("history.verify.sqlite")).await
+    let (place, anew) = match args.what {
+        What::Migrate(args) => return servers::migrate_tables(&args).await,
+        What::Verify(place) => (place, false),
+        What::Rebuild(place) => (place, true),
+    };
+    let file = place.backing.file()?;
+    match (place.backing.backing(&file)?, anew) {
+        (Backing::Embedded, _) => {
+            let data = place.data.or(file.data).unwrap_or_else(|| DATA_DEFAULT.into());
+            if anew { embedded::rebuild(&data).await } else { embedded::verify(&data).await }
         }
-        What::Rebuild => {
-            // Removed, not emptied: what cannot be opened any more can be rebuilt too.
-            let opened = open(&args.data, remove)?;
-            fold(&opened.log, &opened.history, "rebuilding").await?;
-            write!(io::stdout(), "{}", opened.history.digest().await?)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        (Backing::Servers { log, history }, true) => servers::rebuild(log, &history).await,
+        (Backing::Servers { log, history }, false) => servers::verify(log, history).await,
     }
 }
 
-/// Opens a folder, after its history was prepared.
-fn open(data: &Path, prepare: fn(&Path) -> anyhow::Result<()>) -> anyhow::Result<Opened> {
-    let dir = DataDir::open_existing(data)?;
-    let Some(lock) = dir.lock()? else {
-        bail!("a server uses the data folder {}: stop it first", data.display());
-    };
-    let log = SqliteLog::open(dir.log(), EMBEDDED_PARTITIONS, Arc::new(SystemClock))?;
-    prepare(&dir.history())?;
-    let history = SqliteHistory::open(dir.history())
-        .context("the history cannot be opened; `tidings history rebuild` makes it anew")?;
-    Ok(Opened { _lock: lock, log: Arc::new(log), history })
+/// Folds the log into a second history, in a file of its own, and says what it came to.
+async fn fold_anew(log: &SharedLog, second: SqliteHistory) -> anyhow::Result<Digest> {
+    fold(log, Arc::new(second.clone()), "folding the log").await?;
+    Ok(second.digest().await?)
 }
 
-/// Brings the kept history up to the log's tail, folds the log into a second one, and compares.
-async fn verify(opened: Opened, second: &Path) -> anyhow::Result<ExitCode> {
-    let Opened { _lock, log, history } = opened;
-    fold(&log, &history, "catching up").await?;
-    remove(second)?;
-    let rebuilt = SqliteHistory::open(second)?;
-    fold(&log, &rebuilt, "folding the log").await?;
-    let (kept, rebuilt_digest) = (history.digest().await?, rebuilt.digest().await?);
-    drop(rebuilt);
-    remove(second)?;
+/// Says table by table whether two histories are the same.
+fn compare(kept: &Digest, rebuilt: &Digest) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
-    for (kept, rebuilt) in kept.tables.iter().zip(&rebuilt_digest.tables) {
+    for (kept, rebuilt) in kept.tables.iter().zip(&rebuilt.tables) {
         let verdict = if kept == rebuilt { "same" } else { "DIFFERENT" };
         writeln!(out, "{:<14} {:>9} rows  {verdict}", kept.table, kept.rows)?;
     }
-    if kept == rebuilt_digest {
+    if kept == rebuilt {
         writeln!(out, "The history is what the log says.")?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -112,31 +103,20 @@ async fn verify(opened: Opened, second: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// Folds the log into a history, from where that is, and shows how far it is.
-async fn fold(log: &SharedLog, history: &SqliteHistory, what: &'static str) -> anyhow::Result<()> {
+async fn fold(log: &SharedLog, history: SharedHistory, what: &'static str) -> anyhow::Result<()> {
     let style = ProgressStyle::with_template("{msg} {bar:30} {percent:>3}%  {per_sec}  {eta} left");
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr())
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         .with_message(what);
+    let partitions = log.partitions();
     let told = |step: RebuildStep| {
+        if partitions > 1 {
+            bar.set_message(format!("{what}, partition {} of {partitions}", step.partition.0 + 1));
+        }
         bar.set_length(step.to.get());
         bar.set_position(step.place.get());
     };
-    let folded = rebuild(Arc::clone(log), Arc::new(history.clone()), told).await;
+    let folded = rebuild(Arc::clone(log), history, told).await;
     bar.finish_and_clear();
     folded.with_context(|| format!("{what} stopped"))
-}
-
-/// Removes a history's files, if they are there.
-fn remove(history: &Path) -> anyhow::Result<()> {
-    for ending in ["", "-wal", "-shm"] {
-        let mut path = history.as_os_str().to_owned();
-        path.push(ending);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {}", Path::new(&path).display()));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -2,40 +2,53 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::args::DATA_DEFAULT;
-use crate::settings::Settings;
+use super::{args::DATA_DEFAULT, backing::BackingArgs};
+use crate::settings::{Backing, Role, Roles, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
   tidings serve                                      on http://127.0.0.1:8000, anybody on this machine may try it
   tidings serve --data /srv/tidings --listen 0.0.0.0:80 --allow-origin https://chat.example.org
+  tidings serve --role fanout --log kafka://k1:9092/tidings --history scylla://s1:9042/tidings --token-key token.key
   TIDINGS_LISTEN=127.0.0.1:0 tidings serve           on a free port
 
+On servers, make the topics and the tables first: tidings topics create, tidings history migrate.
 It ends with Ctrl-C or SIGTERM: sessions are told to come back, then it stops.";
 
 /// Run a server (this is what happens without a command)
 ///
-/// Commands, questions and sessions on one address, the log and the history in one folder.
+/// Commands, questions and sessions on one address. The log and the history are in one folder, or on Kafka and Scylla,
+/// where several processes share the work.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ServeArgs {
-    /// Data folder: the log, the history, the key that signs tokens. Made if there is none
-    #[arg(long, value_name = "DIR", env = "TIDINGS_DATA", default_value = DATA_DEFAULT)]
-    data: PathBuf,
-    /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "TIDINGS_LISTEN", default_value = "127.0.0.1:8000")]
-    listen: SocketAddr,
+    /// Data folder: the key that signs tokens and, where they are embedded, the log and the history. Made if there is none
+    /// [default: ./tidings-data]
+    #[arg(long, value_name = "DIR", env = "TIDINGS_DATA")]
+    data: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR", env = "TIDINGS_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// What this process does: ingest (commands), fanout (sessions), store (history); with commas, or given again [default: all]
+    #[arg(long, value_name = "ROLE", env = "TIDINGS_ROLE", value_delimiter = ',')]
+    role: Vec<Role>,
+    /// File of the key that signs tokens, the same for every process [default: token.key in the data folder]
+    #[arg(long, value_name = "FILE", env = "TIDINGS_TOKEN_KEY")]
+    token_key: Option<PathBuf>,
     /// Whether anybody may have a token under any name, for trying things [default: on, if only this machine can connect]
     #[arg(long, value_enum, value_name = "ON|OFF", env = "TIDINGS_GUESTS", hide_possible_values = true)]
     guests: Option<Switch>,
     /// Let pages of this origin (scheme and host) connect; can be given again (in the environment: with commas)
     #[arg(long, value_name = "ORIGIN", env = "TIDINGS_ALLOW_ORIGIN", value_delimiter = ',', value_parser = origin)]
     allow_origin: Vec<String>,
-    /// Threads that deliver to sessions
-    #[arg(long, value_name = "N", env = "TIDINGS_SHARDS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    shards: u16,
+    /// Threads that deliver to sessions [default: 1]
+    #[arg(long, value_name = "N", env = "TIDINGS_SHARDS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    shards: Option<u16>,
+    #[command(flatten)]
+    backing: BackingArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -45,16 +58,42 @@ enum Switch {
 }
 
 impl ServeArgs {
-    /// The same as the server takes it.
-    pub(super) fn settings(self) -> Settings {
-        Settings {
-            listen: self.listen,
-            guests: self.guests.map(|switch| matches!(switch, Switch::On)),
-            allowed_origins: self.allow_origin,
-            shards: usize::from(self.shards),
-            ..Settings::on(self.data)
+    /// The same as the server takes it, the settings file included.
+    pub(super) fn settings(self) -> anyhow::Result<Settings> {
+        let file = self.backing.file()?;
+        let backing = self.backing.backing(&file)?;
+        let roles = if self.role.is_empty() { read_all(&file.roles, str::parse)? } else { self.role };
+        let roles = Roles::of(roles);
+        if matches!(backing, Backing::Embedded) && !roles.are_all() {
+            anyhow::bail!(
+                "with the embedded log one process does everything: leave --role out, or give --log and --history"
+            );
         }
+        let origins = if self.allow_origin.is_empty() {
+            read_all(&file.allow_origin, origin)?
+        } else {
+            self.allow_origin
+        };
+        let shards = self.shards.or(file.shards).unwrap_or(1);
+        anyhow::ensure!((1..=256).contains(&shards), "shards: {shards} is not in 1..=256");
+        let defaults = Settings::on(self.data.or(file.data).unwrap_or_else(|| DATA_DEFAULT.into()));
+        Ok(Settings {
+            backing,
+            roles,
+            token_key: self.token_key.or(file.token_key),
+            listen: self.listen.or(file.listen).unwrap_or(defaults.listen),
+            guests: self.guests.map(|switch| matches!(switch, Switch::On)).or(file.guests),
+            allowed_origins: origins,
+            shards: usize::from(shards),
+            ..defaults
+        })
     }
+}
+
+/// Reads values of the settings file as those of the command line are read.
+fn read_all<T>(texts: &[String], read: impl Fn(&str) -> Result<T, String>) -> anyhow::Result<Vec<T>> {
+    let read = texts.iter().map(|text| read(text).map_err(anyhow::Error::msg));
+    read.collect::<Result<_, _>>().context("in the settings file")
 }
 
 /// An origin as browsers send it: scheme, host and port, and nothing behind them. Anything else would never match.

@@ -24,15 +24,15 @@ fn the_definition_is_sound() {
 fn without_a_command_it_is_a_server() {
     let cli = parse("tidings --data /x --listen 127.0.0.1:0 --guests off --shards 2").unwrap();
     assert!(cli.command.is_none());
-    let settings = cli.serve.settings();
+    let settings = cli.serve.settings().unwrap();
     assert_eq!(settings.data.to_str(), Some("/x"));
     assert_eq!((settings.listen.port(), settings.guests, settings.shards), (0, Some(false), 2));
-    let settings = parse("tidings").unwrap().serve.settings();
+    let settings = parse("tidings").unwrap().serve.settings().unwrap();
     assert_eq!((settings.listen.to_string().as_str(), settings.guests), ("127.0.0.1:8000", None));
     let cli =
         parse("tidings serve --allow-origin https://a.example --allow-origin https://b.example").unwrap();
     let Some(Command::Serve(args)) = cli.command else { panic!("{cli:?}") };
-    assert_eq!(args.settings().allowed_origins, ["https://a.example", "https://b.example"]);
+    assert_eq!(args.settings().unwrap().allowed_origins, ["https://a.example", "https://b.example"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use kernel::clock::{Clock, SystemClock};
 use schemas::UserId;
 
 use super::args::DATA_DEFAULT;
-use crate::data_dir::DataDir;
+use crate::data_dir::token_key;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,6 +37,9 @@ pub(super) struct TokenArgs {
     /// Data folder whose key signs it; made if there is none
     #[arg(long, value_name = "DIR", env = "TIDINGS_DATA", default_value = DATA_DEFAULT)]
     data: PathBuf,
+    /// File of the key that signs it, where it is not that of the folder
+    #[arg(long, value_name = "FILE", env = "TIDINGS_TOKEN_KEY")]
+    token_key: Option<PathBuf>,
     /// How long it is valid: 90s, 30m, 24h, 7d … or never-ending (`forever`)
     #[arg(long, value_name = "TIME", default_value = "24h")]
     ttl: Ttl,
@@ -70,7 +73,7 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
         Ttl::Seconds(seconds) => Some(seconds),
         Ttl::Forever => None,
     };
-    let key = DataDir::open(&args.data)?.token_key()?;
+    let key = token_key(&args.data, args.token_key.as_deref())?;
     let token =
         key.mint(&args.user, args.admin, SystemClock.now(), ttl_s).context("cannot make the token")?;
     writeln!(io::stdout(), "{token}").context("cannot print the token")

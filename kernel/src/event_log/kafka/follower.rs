@@ -1,0 +1,422 @@
+//! Following the topic: a thread that polls, and the reader that takes what it brings.
+//!
+//! ```text
+//!   brokers ──► librdkafka ──► thread: poll, copy, put together ──► mailbox ──► next()
+//!                  ▲                  │ no room for long
+//!                  └── pause ─────────┘ and polls on, so that the group does not take it for dead
+//! ```
+//!
+//! Invariants:
+//! - records of a partition are delivered in order, each once, from the announced position on;
+//! - nothing waits in the thread for company: what is there goes out, and what comes meanwhile goes with the next;
+//! - a partition that stands still while the log is known to be further is begun anew there, and that is announced. So
+//!   positions without records, and clients that lost their way, keep nobody waiting.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Weak},
+    thread,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use rdkafka::{
+    Offset as At, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
+};
+use schemas::{Partition, Position};
+use tokio::{task::spawn_blocking, time::timeout};
+
+use super::{
+    desk::{Desk, Heard},
+    mailbox::Mailbox,
+    record,
+    share::{Change, Share},
+};
+use crate::event_log::{BATCH_LEN_MAX, Delivery, EventReader, ReadError, Record};
+
+/// How long the thread waits for a record before it looks around.
+const POLL_MAX: Duration = Duration::from_millis(100);
+/// Most bytes that are put together before they go out.
+const GATHERED_SIZE_MAX: usize = 4 * 1_024 * 1_024;
+/// How long the thread waits for room in the mailbox before it pauses fetching. Pausing drops what was fetched ahead.
+const ROOM_WAIT: Duration = Duration::from_millis(500);
+/// How long a reader may stand still while the log is known to be further.
+const STALL_MAX: Duration = Duration::from_secs(3);
+/// How long the cluster may take to say where a group goes on.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the cluster may take to take a checkpoint.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+type Following = BaseConsumer<Share>;
+
+/// The reader.
+#[derive(Debug)]
+pub(super) struct Follower {
+    topic: String,
+    mailbox: Arc<Mailbox>,
+    desk: Arc<Desk>,
+    /// For a reader of a group.
+    group: Option<Group>,
+}
+
+struct Group {
+    /// The thread holds it, and ends it.
+    consumer: Weak<Following>,
+    committed: BTreeMap<Partition, Position>,
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group").field("committed", &self.committed).finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    /// Follows every partition from these positions on.
+    pub(super) fn broadcast(
+        consumer: Following,
+        topic: String,
+        desk: Arc<Desk>,
+        tails: BTreeMap<Partition, Position>,
+    ) -> Result<Self, KafkaError> {
+        let (follower, mut work) = Self::new(consumer, topic, desk);
+        work.begin(tails, |consumer, list| consumer.assign(list))?;
+        work.start(follower)
+    }
+
+    /// Takes part in the group of the consumer.
+    pub(super) fn group(consumer: Following, topic: String, desk: Arc<Desk>) -> Result<Self, KafkaError> {
+        consumer.subscribe(&[&topic])?;
+        let (mut follower, work) = Self::new(consumer, topic, desk);
+        let consumer = Arc::downgrade(&work.consumer);
+        follower.group = Some(Group { consumer, committed: BTreeMap::new() });
+        work.start(follower)
+    }
+
+    fn new(consumer: Following, topic: String, desk: Arc<Desk>) -> (Self, Work) {
+        let mailbox = Arc::new(Mailbox::default());
+        let work = Work {
+            consumer: Arc::new(consumer),
+            topic: topic.clone(),
+            mailbox: Arc::clone(&mailbox),
+            heard: Arc::clone(desk.heard()),
+            desk: Arc::clone(&desk),
+            places: BTreeMap::new(),
+            unbegun: Vec::new(),
+            moved: Instant::now(),
+            paused: false,
+        };
+        (Self { topic, mailbox, desk, group: None }, work)
+    }
+}
+
+#[async_trait]
+impl EventReader for Follower {
+    async fn next(&mut self) -> Result<Delivery, ReadError> {
+        tokio::select! {
+            biased;
+            error = self.desk.replaced() => Err(error),
+            delivery = self.mailbox.take() => delivery,
+        }
+    }
+
+    async fn commit(&mut self, partition: Partition, position: Position) -> Result<(), ReadError> {
+        if partition.0 >= self.desk.partitions() {
+            return Err(ReadError::NoPartition { partition });
+        }
+        let Some(group) = &mut self.group else { return Ok(()) };
+        self.desk.check()?;
+        if group.committed.get(&partition).is_some_and(|committed| *committed >= position) {
+            return Ok(());
+        }
+        let (consumer, topic) = (Weak::clone(&group.consumer), self.topic.clone());
+        let commit = spawn_blocking(move || commit(&consumer, &topic, partition, position));
+        let reason = match timeout(COMMIT_TIMEOUT, commit).await {
+            Ok(Ok(Ok(()))) => {
+                group.committed.insert(partition, position);
+                return Ok(());
+            }
+            Ok(Ok(Err(reason))) => reason,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the brokers do not take the checkpoint".to_owned(),
+        };
+        // Somebody else may have had the partition meanwhile.
+        group.committed.remove(&partition);
+        Err(ReadError::Unavailable { reason })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
+fn commit(
+    consumer: &Weak<Following>,
+    topic: &str,
+    partition: Partition,
+    position: Position,
+) -> Result<(), String> {
+    let consumer = consumer.upgrade().ok_or("the reader has ended")?;
+    if !consumer.context().owns(partition) {
+        return Err(format!("partition {partition} belongs to another reader of the group now"));
+    }
+    let list = list(topic, [(partition, position)]).map_err(|error| error.to_string())?;
+    consumer.commit(&list, CommitMode::Sync).map_err(|error| error.to_string())
+}
+
+/// What the thread works with.
+struct Work {
+    consumer: Arc<Following>,
+    topic: String,
+    mailbox: Arc<Mailbox>,
+    heard: Arc<Heard>,
+    desk: Arc<Desk>,
+    /// Where to go on, for each partition that is ours.
+    places: BTreeMap<Partition, Position>,
+    /// Ours as soon as it is known where they begin.
+    unbegun: Vec<Partition>,
+    /// When a record came last, or there was nothing to come.
+    moved: Instant,
+    paused: bool,
+}
+
+/// Why the thread ends.
+struct Ended;
+
+impl Work {
+    fn start(self, follower: Follower) -> Result<Follower, KafkaError> {
+        let thread = thread::Builder::new().name("log-follower".to_owned());
+        let started = thread.spawn(move || self.run());
+        started.map_err(|error: io::Error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(follower)
+    }
+
+    fn run(mut self) {
+        while !self.mailbox.is_closed() {
+            if self.step().is_err() {
+                break;
+            }
+        }
+        if !self.unbegun.is_empty() {
+            // The client waits for that, or it could not be closed.
+            let nowhere = self.unbegun.iter().map(|partition| (*partition, Position::START));
+            let list = list(&self.topic, nowhere);
+            let _ = list.and_then(|list| self.consumer.incremental_assign(&list));
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Ended> {
+        self.make_room();
+        let consumer = Arc::clone(&self.consumer);
+        match consumer.poll(POLL_MAX) {
+            Some(Ok(first)) => self.gather(&consumer, &first)?,
+            Some(Err(error)) => self.fail(&error)?,
+            None => {}
+        }
+        self.follow_changes();
+        self.mend();
+        Ok(())
+    }
+
+    /// Waits until the mailbox takes something; if that takes long, fetching is paused and polling goes on.
+    fn make_room(&mut self) {
+        let wait = if self.paused { Duration::ZERO } else { ROOM_WAIT };
+        let room = self.mailbox.wait_for_room(wait);
+        if room == self.paused {
+            let list = list(&self.topic, self.places.iter().map(|(partition, place)| (*partition, *place)));
+            let changed = list.and_then(|list| match room {
+                true => self.consumer.resume(&list),
+                false => self.consumer.pause(&list),
+            });
+            match changed {
+                Ok(()) => self.paused = !room,
+                Err(error) => tracing::warn!(%error, room, "fetching could not be paused or resumed"),
+            }
+        }
+        if self.paused {
+            self.moved = Instant::now();
+        }
+    }
+
+    /// Puts together what is there, and delivers it.
+    fn gather(&mut self, consumer: &Following, first: &BorrowedMessage<'_>) -> Result<(), Ended> {
+        self.moved = Instant::now();
+        let mut gathered = Gathered::default();
+        gathered.take(&mut self.places, first);
+        let mut ended = Ok(());
+        while gathered.count < BATCH_LEN_MAX && gathered.size < GATHERED_SIZE_MAX && ended.is_ok() {
+            match consumer.poll(Duration::ZERO) {
+                Some(Ok(message)) => gathered.take(&mut self.places, &message),
+                Some(Err(error)) => ended = self.fail(&error),
+                None => break,
+            }
+        }
+        for (partition, records) in gathered.records {
+            if let Some(last) = records.last() {
+                self.heard.hear(partition, last.offset.position());
+            }
+            self.mailbox.put(Ok(Delivery::Records { partition, records }));
+        }
+        ended
+    }
+
+    /// Tells of an error that librdkafka does not get over by itself; the others it has told to its ear.
+    fn fail(&self, error: &KafkaError) -> Result<(), Ended> {
+        let reason = error.to_string();
+        match error {
+            KafkaError::MessageConsumptionFatal(_) => {
+                self.mailbox.end(ReadError::Lost { reason });
+                return Err(Ended);
+            }
+            _ => match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                    self.desk.suspect();
+                    self.mailbox.end(ReadError::Lost { reason });
+                    return Err(Ended);
+                }
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                    self.desk.suspect();
+                    self.mailbox.put(Err(ReadError::Unavailable { reason }));
+                }
+                Some(
+                    RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed,
+                ) => self.mailbox.put(Err(ReadError::Unavailable { reason })),
+                _ => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Follows what the group has decided.
+    fn follow_changes(&mut self) {
+        for change in self.consumer.context().take_changes() {
+            match change {
+                Change::Assigned(partitions) => self.unbegun.extend(partitions),
+                Change::Revoked(partitions) => {
+                    self.unbegun.retain(|partition| !partitions.contains(partition));
+                    for partition in partitions {
+                        if self.places.remove(&partition).is_some() {
+                            self.mailbox.put(Ok(Delivery::Revoked { partition }));
+                        }
+                    }
+                }
+            }
+        }
+        if self.unbegun.is_empty() {
+            return;
+        }
+        match self.checkpoints().and_then(|from| self.begin(from, |consumer, list| consumer.incremental_assign(list))) {
+            Ok(()) => self.unbegun.clear(),
+            // Again after the next poll, which may bring another decision.
+            Err(error) => tracing::warn!(%error, "it is not known where the group goes on; asking again"),
+        }
+    }
+
+    /// Where the group goes on in the partitions that are not begun yet.
+    fn checkpoints(&self) -> Result<BTreeMap<Partition, Position>, KafkaError> {
+        let asked = list(&self.topic, self.unbegun.iter().map(|partition| (*partition, Position::START)))?;
+        let committed = self.consumer.committed_offsets(asked, COMMITTED_TIMEOUT)?;
+        let mut from = BTreeMap::new();
+        for element in committed.elements() {
+            element.error()?;
+            let number = match element.offset() {
+                At::Offset(number) => number,
+                // Nothing was committed: from the first record that there is.
+                _ => {
+                    let client = self.consumer.client();
+                    client.fetch_watermarks(&self.topic, element.partition(), COMMITTED_TIMEOUT)?.0
+                }
+            };
+            let partition = Partition(element.partition().cast_unsigned());
+            from.insert(partition, Position::try_from(number).unwrap_or_default());
+        }
+        Ok(from)
+    }
+
+    /// Begins partitions, and tells where.
+    fn begin(
+        &mut self,
+        from: BTreeMap<Partition, Position>,
+        assign: impl FnOnce(&Following, &TopicPartitionList) -> Result<(), KafkaError>,
+    ) -> Result<(), KafkaError> {
+        let list = list(&self.topic, from.iter().map(|(partition, from)| (*partition, *from)))?;
+        assign(&self.consumer, &list)?;
+        // They are not paused yet.
+        self.paused = false;
+        self.moved = Instant::now();
+        for (partition, from) in from {
+            self.consumer.context().own(partition);
+            self.places.insert(partition, from);
+            self.mailbox.put(Ok(Delivery::Assigned { partition, from }));
+        }
+        Ok(())
+    }
+
+    /// Begins partitions anew that stand still although the log is further.
+    fn mend(&mut self) {
+        let ahead = |(partition, place): (&Partition, &Position)| {
+            let heard = self.heard.of(*partition);
+            (heard > *place).then_some((*partition, heard))
+        };
+        let stalled: BTreeMap<_, _> = self.places.iter().filter_map(ahead).collect();
+        if stalled.is_empty() {
+            self.moved = Instant::now();
+        }
+        if self.moved.elapsed() < STALL_MAX {
+            return;
+        }
+        self.moved = Instant::now();
+        let sought = list(&self.topic, stalled.iter().map(|(partition, heard)| (*partition, *heard)))
+            .and_then(|list| self.consumer.seek_partitions(list, STALL_MAX));
+        if let Err(error) = sought {
+            tracing::warn!(%error, "partitions that stand still could not be begun anew");
+            return;
+        }
+        for (partition, from) in stalled {
+            tracing::info!(%partition, %from, "a partition stood still while the log moved on; begun anew");
+            self.places.insert(partition, from);
+            self.mailbox.put(Ok(Delivery::Assigned { partition, from }));
+        }
+    }
+}
+
+/// What goes out together.
+#[derive(Default)]
+struct Gathered {
+    records: BTreeMap<Partition, Vec<Record>>,
+    count: usize,
+    size: usize,
+}
+
+impl Gathered {
+    /// Takes a message, if it is the next of a partition that is ours.
+    fn take(&mut self, places: &mut BTreeMap<Partition, Position>, message: &BorrowedMessage<'_>) {
+        let partition = record::partition(message);
+        let Some(place) = places.get_mut(&partition) else { return };
+        let record = record::record(message);
+        if place.covers(record.offset) {
+            return;
+        }
+        *place = record.offset.position();
+        self.count += 1;
+        self.size += record::size(&record);
+        self.records.entry(partition).or_default().push(record);
+    }
+}
+
+fn list(
+    topic: &str,
+    places: impl IntoIterator<Item = (Partition, Position)>,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for (partition, place) in places {
+        list.add_partition_offset(topic, partition.0.cast_signed(), At::Offset(place.into()))?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,140 @@
+//! Two questions that rdkafka does not pass on to librdkafka. The only unsafe code of the workspace.
+//!
+//! Invariant: every object made here is destroyed here, by its guard; nothing borrowed from librdkafka leaves.
+
+use std::{
+    ffi::{CStr, CString},
+    ptr::{self, NonNull},
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext,
+    bindings::{
+        rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
+        rd_kafka_AdminOptions_t, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics,
+        rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicCollection_t,
+        rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id,
+        rd_kafka_Uuid_base64str, rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_event_DescribeTopics_result,
+        rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_t, rd_kafka_message_status,
+        rd_kafka_msg_status_t, rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t,
+    },
+    client::Client,
+    error::RDKafkaErrorCode,
+    message::BorrowedMessage,
+};
+
+/// What the cluster says of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Described {
+    /// The cluster's name for this incarnation of the topic, as Kafka's own tools print it: base64, 22 characters.
+    pub(super) topic_id: String,
+    /// How many there are.
+    pub(super) partitions: u32,
+}
+
+/// Something of librdkafka's that is ours to destroy.
+struct Owned<T> {
+    it: NonNull<T>,
+    destroy: unsafe extern "C" fn(*mut T),
+}
+
+impl<T> Owned<T> {
+    fn new(it: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Self> {
+        NonNull::new(it).map(|it| Self { it, destroy })
+    }
+
+    fn ptr(&self) -> *mut T {
+        self.it.as_ptr()
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: `it` was made for us by the function that `destroy` belongs to, and this is the only place that
+        // destroys it; it is not used afterwards.
+        unsafe { (self.destroy)(self.it.as_ptr()) }
+    }
+}
+
+/// Asks the cluster for a topic. Blocks, at most for about `timeout`.
+///
+/// # Errors
+/// What the cluster answered, or that it did not.
+pub(super) fn describe<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Described, RDKafkaErrorCode> {
+    let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let mut names = [name.as_ptr()];
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: `client` is alive for the whole call, and with it the handle. `names` and the name in it live longer than
+    // the collection, which copies them anyway. A null buffer of length 0 for the error text is allowed. Every result
+    // is checked for null. The request keeps copies of collection and options, and its own hold on the queue: all three
+    // may be destroyed while it is under way.
+    let event = unsafe {
+        let rk = client.native_ptr();
+        let queue: Owned<rd_kafka_queue_t> = made(rd_kafka_queue_new(rk), rd_kafka_queue_destroy)?;
+        let topics: Owned<rd_kafka_TopicCollection_t> = made(
+            rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
+            rd_kafka_TopicCollection_destroy,
+        )?;
+        let options: Owned<rd_kafka_AdminOptions_t> = made(
+            rd_kafka_AdminOptions_new(rk, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS),
+            rd_kafka_AdminOptions_destroy,
+        )?;
+        rd_kafka_AdminOptions_set_request_timeout(options.ptr(), timeout_ms, ptr::null_mut(), 0);
+        rd_kafka_DescribeTopics(rk, topics.ptr(), options.ptr(), queue.ptr());
+        Owned::new(rd_kafka_queue_poll(queue.ptr(), timeout_ms), rd_kafka_event_destroy)
+    };
+    described(&event.ok_or(RDKafkaErrorCode::OperationTimedOut)?)
+}
+
+fn described(event: &Owned<rd_kafka_event_t>) -> Result<Described, RDKafkaErrorCode> {
+    // SAFETY: the event is alive for the whole function, and what is asked of it lives as long as it does. The arrays have
+    // the lengths that come with them; one description is read, after its presence was checked. The text of the id
+    // belongs to the id, ends with a zero, and is copied.
+    unsafe {
+        check(rd_kafka_event_error(event.ptr()).into())?;
+        let result = rd_kafka_event_DescribeTopics_result(event.ptr());
+        if result.is_null() {
+            return Err(RDKafkaErrorCode::Fail);
+        }
+        let mut count = 0;
+        let descriptions = rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        if descriptions.is_null() || count != 1 {
+            return Err(RDKafkaErrorCode::UnknownTopicOrPartition);
+        }
+        let description = *descriptions;
+        let error = rd_kafka_TopicDescription_error(description);
+        if !error.is_null() {
+            check(rd_kafka_error_code(error).into())?;
+        }
+        let mut partitions = 0;
+        rd_kafka_TopicDescription_partitions(description, &raw mut partitions);
+        let id = rd_kafka_TopicDescription_topic_id(description);
+        let text = if id.is_null() { ptr::null() } else { rd_kafka_Uuid_base64str(id) };
+        if text.is_null() {
+            return Err(RDKafkaErrorCode::UnsupportedFeature);
+        }
+        // Kafka's own tools write these two as they may stand in addresses.
+        let topic_id = CStr::from_ptr(text).to_string_lossy().replace('+', "-").replace('/', "_");
+        Ok(Described { topic_id, partitions: u32::try_from(partitions).unwrap_or(u32::MAX) })
+    }
+}
+
+/// Whether it is certain that this message of a delivery report is not in the log and will not be.
+pub(super) fn is_certainly_not_written(message: &BorrowedMessage<'_>) -> bool {
+    // SAFETY: the message is alive for the whole call, and asking for its status only reads it.
+    let status = unsafe { rd_kafka_message_status(message.ptr()) };
+    status == rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+}
+
+fn made<T>(it: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Owned<T>, RDKafkaErrorCode> {
+    Owned::new(it, destroy).ok_or(RDKafkaErrorCode::Fail)
+}
+
+fn check(code: RDKafkaErrorCode) -> Result<(), RDKafkaErrorCode> {
+    if code == RDKafkaErrorCode::NoError { Ok(()) } else { Err(code) }
+}

@@ -1,0 +1,311 @@
+//! Where the topics are and how to get at them: `kafka://HOST:PORT[,HOST:PORT]/TOPIC-PREFIX` and properties for librdkafka.
+//!
+//! Invariant: what the promises of the log rest on (idempotence, acknowledgement by all, offsets that nobody commits
+//! but us, …) cannot be set from outside. And no secret comes out again: `Debug` names properties, and keeps their values.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
+use schemas::caps::APPEND_DEADLINE_MS;
+
+/// Longest prefix, in bytes: a topic's name may have 249.
+const PREFIX_LEN_MAX: usize = 200;
+/// How long librdkafka tries to deliver a record, in milliseconds. It looks for records that are late once a second: so
+/// its answer, which knows more than the caller's clock does, is there before the deadline.
+const DELIVERY_TIMEOUT_MS: u64 = APPEND_DEADLINE_MS - 1_000;
+/// Most bytes that a reader fetches ahead, in KiB.
+const FETCHED_AHEAD_MAX_KIB: u32 = 32 * 1_024;
+
+/// What the promises rest on, whatever the instance. Each is set here, or left at a default that is needed.
+const OURS: [&str; 33] = [
+    "acks",
+    "allow.auto.create.topics",
+    "auto.commit.enable",
+    "auto.commit.interval.ms",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "group.remote.assignor",
+    "isolation.level",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+    "message.max.bytes",
+    "message.send.max.retries",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "partition.assignment.strategy",
+    "partitioner",
+    "produce.offset.report",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queuing.strategy",
+    "request.required.acks",
+    "request.timeout.ms",
+    "retries",
+    "transactional.id",
+];
+
+/// Which brokers, which topics, and with which properties.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KafkaSettings {
+    brokers: String,
+    prefix: String,
+    properties: BTreeMap<String, String>,
+}
+
+/// Why settings are no settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// It is written otherwise.
+    #[error("{text:?} is no place of topics; write kafka://HOST:PORT[,HOST:PORT]/TOPIC-PREFIX")]
+    Form {
+        /// What was given.
+        text: String,
+    },
+    /// A broker is written otherwise.
+    #[error("{broker:?} is no broker; write HOST:PORT")]
+    Broker {
+        /// What was given.
+        broker: String,
+    },
+    /// No topic can have such a name.
+    #[error(
+        "{prefix:?} is no prefix of topics: 1 to {PREFIX_LEN_MAX} letters, digits, full stops, hyphens and underscores"
+    )]
+    Prefix {
+        /// What was given.
+        prefix: String,
+    },
+    /// A promise of the log rests on this property.
+    #[error("the property {name} cannot be set: a promise of the log rests on it")]
+    Ours {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl KafkaSettings {
+    /// Settings without properties. `brokers` is `HOST:PORT[,HOST:PORT]`; the topics are called `{prefix}.events` and
+    /// `{prefix}.signals`.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    pub fn new(brokers: impl Into<String>, prefix: impl Into<String>) -> Result<Self, SettingsError> {
+        let (brokers, prefix) = (brokers.into(), prefix.into());
+        if let Some(broker) = brokers.split(',').find(|broker| !is_broker(broker)) {
+            return Err(SettingsError::Broker { broker: broker.to_owned() });
+        }
+        let letter = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
+        if prefix.is_empty() || prefix.len() > PREFIX_LEN_MAX || !prefix.bytes().all(letter) {
+            return Err(SettingsError::Prefix { prefix });
+        }
+        Ok(Self { brokers, prefix, properties: BTreeMap::new() })
+    }
+
+    /// The same with these properties of librdkafka in place of those that it had: SASL, TLS and whatever else.
+    ///
+    /// # Errors
+    /// [`SettingsError::Ours`]. Whether librdkafka knows a property shows when the log is opened.
+    pub fn with_properties(mut self, properties: BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        if let Some(name) = properties.keys().find(|name| OURS.contains(&name.as_str())) {
+            return Err(SettingsError::Ours { name: name.clone() });
+        }
+        self.properties = properties;
+        Ok(self)
+    }
+
+    /// The brokers to begin with.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// What the names of topics and groups begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The topic of the events.
+    pub fn events_topic(&self) -> String {
+        format!("{}.events", self.prefix)
+    }
+
+    /// The topic of what is gone when it is over, as typing.
+    pub fn signals_topic(&self) -> String {
+        format!("{}.signals", self.prefix)
+    }
+
+    /// What every client has in common.
+    fn client(&self, tuning: &[(&str, &str)], promises: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set_log_level(RDKafkaLogLevel::Info);
+        for (name, value) in tuning {
+            config.set(*name, *value);
+        }
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        for (name, value) in promises {
+            config.set(*name, *value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    /// For looking at topics.
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.client(&[], &[])
+    }
+
+    /// For the writer.
+    pub(super) fn producer(&self) -> ClientConfig {
+        let timeout = DELIVERY_TIMEOUT_MS.to_string();
+        self.client(
+            // What waits while requests are under way goes out together; nothing waits for company.
+            &[("linger.ms", "0"), ("compression.type", "lz4")],
+            &[
+                ("enable.idempotence", "true"),
+                ("acks", "all"),
+                ("delivery.timeout.ms", &timeout),
+                // Only for those who write past us: we name the partition.
+                ("partitioner", "murmur2_random"),
+                // Larger than what the writer lets in: this queue is never full.
+                ("queue.buffering.max.messages", "200000"),
+                ("queue.buffering.max.kbytes", "1048576"),
+            ],
+        )
+    }
+
+    /// For a reader; `group` is the name behind the prefix.
+    pub(super) fn consumer(&self, group: &str) -> ClientConfig {
+        let ahead = FETCHED_AHEAD_MAX_KIB.to_string();
+        let mut config = self.client(
+            &[
+                ("queued.max.messages.kbytes", &ahead),
+                // A queue that was full is fed again after this time, in milliseconds. The default is a second.
+                ("fetch.queue.backoff.ms", "10"),
+                ("fetch.wait.max.ms", "500"),
+                ("check.crcs", "true"),
+            ],
+            &[
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                // To start anywhere else than asked would leave something out without a word.
+                ("auto.offset.reset", "error"),
+                ("partition.assignment.strategy", "cooperative-sticky"),
+                // What was acknowledged is visible at once, whatever transactions others leave open.
+                ("isolation.level", "read_uncommitted"),
+                ("allow.auto.create.topics", "false"),
+            ],
+        );
+        config.set("group.id", format!("{}.{group}", self.prefix));
+        config
+    }
+}
+
+impl FromStr for KafkaSettings {
+    type Err = SettingsError;
+
+    fn from_str(text: &str) -> Result<Self, SettingsError> {
+        let place = text.strip_prefix("kafka://").and_then(|place| place.split_once('/'));
+        let (brokers, prefix) = place.ok_or_else(|| SettingsError::Form { text: text.to_owned() })?;
+        Self::new(brokers, prefix)
+    }
+}
+
+impl fmt::Display for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kafka://{}/{}", self.brokers, self.prefix)
+    }
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("brokers", &self.brokers)
+            .field("prefix", &self.prefix)
+            // Values may be secret, in ever new ways.
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
+}
+
+fn is_broker(broker: &str) -> bool {
+    let Some((host, port)) = broker.rsplit_once(':') else { return false };
+    let letter = |c: u8| c.is_ascii_alphanumeric() || b"._-:[]".contains(&c);
+    !host.is_empty() && host.bytes().all(letter) && port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_place_is_read_and_written() {
+        for text in ["kafka://a:9092/tidings", "kafka://a-1.example:9092,[::1]:1/team.chat_2"] {
+            assert_eq!(text.parse::<KafkaSettings>().unwrap().to_string(), text);
+        }
+        let settings: KafkaSettings = "kafka://a:1,b:2/tidings".parse().unwrap();
+        assert_eq!((settings.brokers(), settings.prefix()), ("a:1,b:2", "tidings"));
+        assert_eq!(settings.events_topic(), "tidings.events");
+        assert_eq!(settings.signals_topic(), "tidings.signals");
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused() {
+        for text in ["", "a:1/x", "kafka://a:1", "kafka:///x", "kafka://a/x", "kafka://a:0/x", "kafka://a:1,/x"] {
+            assert!(text.parse::<KafkaSettings>().is_err(), "{text}");
+        }
+        for text in ["kafka://a:1/", "kafka://a:1/x/y", "kafka://a:1/ü", "kafka://user:secret@a:1/x"] {
+            assert!(text.parse::<KafkaSettings>().is_err(), "{text}");
+        }
+        assert!(KafkaSettings::new("a:1", "x".repeat(PREFIX_LEN_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn what_promises_rest_on_cannot_be_set() {
+        let settings = || KafkaSettings::new("a:1", "x").unwrap();
+        for name in ["acks", "enable.idempotence", "enable.auto.commit", "group.id", "isolation.level"] {
+            let refused = settings().with_properties(properties(&[(name, "1")])).unwrap_err();
+            assert_eq!(refused, SettingsError::Ours { name: name.to_owned() });
+        }
+        let settings = settings().with_properties(properties(&[("linger.ms", "7")])).unwrap();
+        assert_eq!(settings.producer().get("linger.ms"), Some("7"));
+    }
+
+    #[test]
+    fn every_promise_is_among_what_cannot_be_set() {
+        let plain = KafkaSettings::new("a:1", "x").unwrap();
+        for name in OURS {
+            assert!(plain.admin().get(name).is_none() || name == "bootstrap.servers", "{name}");
+        }
+        // Each property that we set is either a promise, and then it is listed, or can be set from outside.
+        for config in [plain.producer(), plain.consumer("store")] {
+            for name in config.config_map().keys().filter(|name| !OURS.contains(name)) {
+                let other = plain.clone().with_properties(properties(&[(name, "other")])).unwrap();
+                let changed = [other.producer(), other.consumer("store")];
+                assert!(changed.iter().all(|config| config.get(name) == Some("other")), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_secret_comes_out() {
+        let secrets = properties(&[("sasl.password", "hunter2"), ("ssl.key.pem", "-----BEGIN"), ("x", "hunter2")]);
+        let settings = KafkaSettings::new("a:1", "x").unwrap().with_properties(secrets).unwrap();
+        let shown = format!("{settings:?} {settings}");
+        assert!(shown.contains("sasl.password"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("BEGIN"), "{shown}");
+    }
+}
