@@ -1,18 +1,26 @@
-//! What the tests that cross crates share: the real binary, and the ways in which people reach it.
+//! What the tests that cross crates share: the real binary, the servers that it works with, and the ways in which people
+//! reach it.
 //!
 //! Reading path: [`server`] (start, kill, restart), [`api`] (HTTP), [`observer`] (a session), [`tools`] (programs in other
-//! languages), [`wait`].
+//! languages), [`jvm`] (servers of others) with [`kafka`] and [`cassandra`], [`wait`].
 //!
-//! Invariants: a server is the real `tidings` process on its own folder and port, and ends with the value that
+//! Invariants: a server is a real process on its own folder and port, and ends with the value that
 //! started it; nothing sleeps for a fixed time, everything waits for a condition until a deadline.
 
+pub mod address;
 pub mod api;
 pub mod binary;
+pub mod cassandra;
+pub mod jvm;
+pub mod kafka;
 pub mod observer;
 pub mod server;
+pub mod signal;
 pub mod tools;
 pub mod wait;
 
 pub use api::Api;
+pub use cassandra::Cassandra;
+pub use kafka::Kafka;
 pub use observer::Observer;
 pub use server::Server;

@@ -2,10 +2,9 @@
 
 use std::{
     fs::{self, OpenOptions},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -21,16 +20,12 @@ use tokio::{
 };
 
 use crate::{
+    address::free_address,
     api::Api,
-    binary,
+    binary, signal,
     wait::{SOON, until},
 };
 
-/// Ports are taken from here: below those that the system hands to clients, or a client that dials while the server is
-/// away might be given the server's own port, and reach itself.
-const PORT_MIN: u16 = 20_000;
-const PORTS_LEN: u32 = 12_000;
-const PORT_TRIES_MAX: usize = 100;
 /// How much of the server's log a failure shows, in bytes.
 const LOG_TAIL_LEN: usize = 4_000;
 
@@ -101,8 +96,7 @@ impl Server {
     pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
         let mut process = self.process.take().context("the server does not run")?;
         let pid = process.id().context("the server has ended by itself")?;
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().await?;
-        ensure!(sent.success(), "SIGTERM cannot be sent");
+        signal::send(pid, "TERM").await?;
         Ok(timeout(SOON, process.wait()).await.context("the server does not end after SIGTERM")??)
     }
 
@@ -176,18 +170,4 @@ impl Server {
     fn log_path(&self) -> PathBuf {
         self.folder.path().join("server.log")
     }
-}
-
-/// Where nobody listens now. No port is given out twice in one process.
-fn free_address() -> anyhow::Result<SocketAddr> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..PORT_TRIES_MAX {
-        let turn = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = PORT_MIN + u16::try_from(turn % PORTS_LEN)?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        if TcpListener::bind(address).is_ok() {
-            return Ok(address);
-        }
-    }
-    bail!("no port is free")
 }

@@ -2,6 +2,8 @@
 //!
 //! Packages are installed once, into `target/tests-cache`, and again only when the list of them changes. Where
 //! something is missing, the test says so on one line and passes; with `CI` set it fails.
+//!
+//! Four worlds: Node (npm), Python (pip), the browser, and the JVM (Maven).
 
 use std::{
     env,
@@ -24,6 +26,12 @@ use tokio::{
 
 /// How long one script may take between two lines, and to end.
 const SCRIPT_WAIT: Duration = Duration::from_mins(2);
+/// Maven gives a connection up that is silent for so long; its own limit is half an hour.
+const MAVEN_WAIT_MS: u32 = 60_000;
+/// The version of Java that both Apache Kafka 4 and Apache Cassandra 5 run on.
+const JAVA_VERSION: &str = "17";
+/// Where the jars of a kit are, in its folder.
+const JARS: &str = "jars";
 
 /// An interpreter and a folder that holds scripts beside what they import.
 #[derive(Debug, Clone)]
@@ -108,6 +116,44 @@ pub async fn python(test: &str, folder: &'static str) -> anyhow::Result<Option<K
     kit(test, installed.await?, |folder| folder.join("venv/bin/python"))
 }
 
+/// Java with the jars that the `pom.xml` in `folder` (of this package) pins. `None`: the test is skipped.
+///
+/// # Errors
+/// As [`skip`].
+pub async fn java(test: &str, folder: &'static str) -> anyhow::Result<Option<Kit>> {
+    let (Some(java), Some(maven)) = (find_java(), find("mvn")) else {
+        let why = format!("a Java {JAVA_VERSION} and Maven are not installed");
+        return skip(test, &why).map(|()| None);
+    };
+    let installed = spawn_blocking(move || {
+        install(folder, "pom.xml", |to| {
+            let jars = to.join(JARS);
+            if jars.exists() {
+                // Two versions of a jar side by side would be worse than none.
+                fs::remove_dir_all(&jars)?;
+            }
+            let mut command = Command::new(&maven);
+            command
+                .args(["--quiet", "--batch-mode", "dependency:copy-dependencies", "-DincludeScope=runtime"])
+                .arg(format!("-DoutputDirectory={JARS}"))
+                .arg(format!("-Dmaven.wagon.rto={MAVEN_WAIT_MS}"))
+                .arg(format!("-Daether.connector.requestTimeout={MAVEN_WAIT_MS}"))
+                .current_dir(to);
+            Ok(vec![command])
+        })
+    });
+    kit(test, installed.await?, |_| java)
+}
+
+/// A Java of the right version: that of `JAVA_HOME`, or the one in the path.
+fn find_java() -> Option<PathBuf> {
+    let home = env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin/java"));
+    let java = home.filter(|java| java.is_file()).or_else(|| find("java"))?;
+    let said = Command::new(&java).arg("-version").stdin(Stdio::null()).output().ok()?;
+    let wanted = format!("version \"{JAVA_VERSION}.");
+    String::from_utf8_lossy(&said.stderr).contains(&wanted).then_some(java)
+}
+
 fn kit(
     test: &str,
     installed: anyhow::Result<PathBuf>,
@@ -146,9 +192,11 @@ fn install(
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(
             output.status.success(),
-            "{} ended with {}: {said}",
+            "{} ended with {}: {said}{}",
             name(command.get_program()),
-            output.status
+            output.status,
+            // Maven complains there.
+            String::from_utf8_lossy(&output.stdout)
         );
     }
     fs::write(stamp, wanted)?;
@@ -166,14 +214,30 @@ fn name(program: &OsStr) -> String {
     Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
 }
 
-/// `target/tests-cache`: this program is `target/PROFILE/deps/NAME`.
+/// `target/tests-cache`: this program is `target/PROFILE/NAME` or `target/PROFILE/deps/NAME`.
 fn cache() -> anyhow::Result<PathBuf> {
     let program = env::current_exe()?;
-    let target = program.ancestors().nth(3).context("this program is not in a target folder")?;
+    let mut folders = program.ancestors().skip(1).skip_while(|folder| folder.ends_with("deps"));
+    let target = folders.nth(1).context("this program is not in a target folder")?;
     Ok(target.join("tests-cache"))
 }
 
 impl Kit {
+    /// The folder: what stands in that of the package, and the packages.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The interpreter.
+    pub fn interpreter(&self) -> &Path {
+        &self.interpreter
+    }
+
+    /// What Java takes as its class path, for a kit of [`java()`].
+    pub fn class_path(&self) -> PathBuf {
+        self.folder.join(JARS).join("*")
+    }
+
     /// Starts a script of the folder. It is killed when dropped.
     ///
     /// # Errors

@@ -37,8 +37,8 @@ pub trait Fixture: Send + Sync {
     async fn digest(&self) -> Option<String>;
 }
 
-/// Expands every case as a `#[tokio::test]`. Takes an expression that makes a fresh [`Fixture`]; call it in a module of
-/// its own for each adapter. The crate that calls it needs `tokio` with its macros.
+/// Expands every case as a `#[tokio::test]`. Takes an expression that makes a fresh [`Fixture`], and may `return` where none
+/// can be had; call it in a module of its own for each adapter. The crate that calls it needs `tokio` with its macros.
 #[macro_export]
 macro_rules! history_conformance {
     ($fixture:expr) => {
