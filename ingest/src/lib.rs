@@ -40,6 +40,7 @@ mod fresh;
 mod import;
 mod ingest;
 pub mod limits;
+mod lookups;
 mod recall;
 mod routes;
 mod turns;

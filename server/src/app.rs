@@ -65,8 +65,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (log, history) = backing::open(&settings.backing, &dir, &clock).await?;
         let has = |role| settings.roles.has(role);
-        let projector =
-            has(Role::Store).then(|| Projector::start(Arc::clone(&log), Arc::clone(&history)));
+        let projector = has(Role::Store).then(|| Projector::start(Arc::clone(&log), Arc::clone(&history)));
         let store = has(Role::Store).then(|| Store::new(Arc::clone(&log), Arc::clone(&history)));
         let (ingest, fanout) = commands_and_sessions(settings, log, history, &key, &clock).await?;
         let listener = TcpListener::bind(settings.listen)

@@ -31,8 +31,9 @@ pub(crate) async fn open(
         }
         Backing::Servers { log, history } => {
             let opened = KafkaLog::open(log.clone()).await.with_context(|| format!("the log {log}"))?;
-            let kept =
-                ScyllaHistory::open(history.clone()).await.with_context(|| format!("the history {history}"))?;
+            let kept = ScyllaHistory::open(history.clone())
+                .await
+                .with_context(|| format!("the history {history}"))?;
             (Arc::new(opened), Arc::new(kept))
         }
     })

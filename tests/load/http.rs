@@ -29,7 +29,8 @@ pub(crate) struct Answer<'a> {
 impl Connection {
     /// Connects to `HOST:PORT`.
     pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await.with_context(|| format!("no connection to {address}"))?;
+        let stream =
+            TcpStream::connect(address).await.with_context(|| format!("no connection to {address}"))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: Vec::with_capacity(4_096) })
     }
@@ -71,11 +72,14 @@ fn is_whole(bytes: &[u8]) -> anyhow::Result<bool> {
 
 /// Status, length of the body, and as much of the body as there is; `None` before the head is whole.
 fn parts(bytes: &[u8]) -> anyhow::Result<Option<(u16, usize, &[u8])>> {
-    let Some(end) = bytes.windows(HEAD_END.len()).position(|window| window == HEAD_END) else { return Ok(None) };
+    let Some(end) = bytes.windows(HEAD_END.len()).position(|window| window == HEAD_END) else {
+        return Ok(None);
+    };
     let (head, rest) = bytes.split_at(end);
     let head = std::str::from_utf8(head).context("the head of the answer is no text")?;
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("an answer without a status")?;
+    let status =
+        lines.next().and_then(|line| line.split(' ').nth(1)).context("an answer without a status")?;
     let len = lines.find_map(|line| line.strip_prefix("content-length: ")).map_or(Ok(0), str::parse)?;
     Ok(Some((status.parse()?, len, rest.get(HEAD_END.len()..).unwrap_or_default())))
 }

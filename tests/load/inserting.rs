@@ -79,8 +79,12 @@ impl Inserting {
         for table in tables {
             session.query_unpaged(table, ()).await?;
         }
-        let events = format!("INSERT INTO {keyspace}.events (conversation, bucket, post, offset, recorded_at, value) VALUES (?, ?, true, ?, 0, ?)");
-        let ids = format!("INSERT INTO {keyspace}.ids (conversation, event_id, offset, recorded_at, actor, type, posted_offset) VALUES (?, ?, ?, 0, '{AUTHOR}', 'MessagePosted', ?)");
+        let events = format!(
+            "INSERT INTO {keyspace}.events (conversation, bucket, post, offset, recorded_at, value) VALUES (?, ?, true, ?, 0, ?)"
+        );
+        let ids = format!(
+            "INSERT INTO {keyspace}.ids (conversation, event_id, offset, recorded_at, actor, type, posted_offset) VALUES (?, ?, ?, 0, '{AUTHOR}', 'MessagePosted', ?)"
+        );
         let (events, ids) = (session.prepare(events).await?, session.prepare(ids).await?);
         let value = Records::new().post("bench-0", 0)?.value;
         Ok(Self { session, keyspace, events, ids, value, next: AtomicI64::new(0) })

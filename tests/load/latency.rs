@@ -195,7 +195,12 @@ impl Run {
                     let turn = usize::try_from(number)? % requests.len();
                     let request = requests.get_mut(turn).context("a conversation for each turn")?;
                     let answer = connection.call(request.numbered(first + number)).await?;
-                    ensure!(answer.status == 201, "{}: {}", answer.status, String::from_utf8_lossy(answer.body));
+                    ensure!(
+                        answer.status == 201,
+                        "{}: {}",
+                        answer.status,
+                        String::from_utf8_lossy(answer.body)
+                    );
                 }
                 // Until the sessions have everything.
                 std::future::pending().await

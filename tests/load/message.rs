@@ -1,6 +1,6 @@
 //! The messages that are posted: of one size, each with a number by which it is known again, wherever it comes out.
 
-use std::{io::Write, sync::Arc};
+use std::{io::Write, sync::LazyLock};
 
 use kernel::clock::{Clock, SystemClock};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -42,26 +42,35 @@ fn seen_in(digits: Option<&[u8]>, seen: &mut impl FnMut(u64)) {
     }
 }
 
-/// Letters without meaning, so that nobody gains by compressing them.
-pub(crate) fn text() -> String {
+/// Letters without meaning. Whoever compresses records gains little: what two messages have in common lies far apart.
+static LETTERS: LazyLock<String> = LazyLock::new(|| {
     let mut random = SmallRng::seed_from_u64(7);
-    (0..TEXT_LEN).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect()
+    (0..256 * 1_024).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect()
+});
+
+/// The text of a message.
+pub(crate) fn text(number: u64) -> &'static str {
+    let places = LETTERS.len() - TEXT_LEN;
+    let from = usize::try_from(number).unwrap_or(0).wrapping_mul(TEXT_LEN - 1) % places;
+    LETTERS.get(from..from + TEXT_LEN).unwrap_or_default()
 }
 
-/// A post over HTTP that is ready but for its number.
+/// A post over HTTP that is ready but for its number and its text.
 #[derive(Debug)]
 pub(crate) struct PostRequest {
     bytes: Vec<u8>,
     number_at: usize,
+    text_at: usize,
 }
 
 impl PostRequest {
     pub(crate) fn new(conversation: &str, token: &str) -> Self {
-        let body = format!(r#"{{"client_message_id":"{}","text":"{}"}}"#, id(0), text());
+        let body = format!(r#"{{"client_message_id":"{}","text":"{}"}}"#, id(0), text(0));
         let path = format!("/v1/conversations/{conversation}/messages");
         let bytes = crate::http::request("POST", &path, token, &body);
         let number_at = bytes.len() - body.len() + r#"{"client_message_id":"b-"#.len();
-        Self { bytes, number_at }
+        let text_at = number_at + DIGITS + r#"","text":""#.len();
+        Self { bytes, number_at, text_at }
     }
 
     /// The request for this message.
@@ -70,16 +79,16 @@ impl PostRequest {
             // The place is as long as the number is written.
             let _ = write!(place, "{number:0DIGITS$}");
         }
+        if let Some(place) = self.bytes.get_mut(self.text_at..self.text_at + TEXT_LEN) {
+            place.copy_from_slice(text(number).as_bytes());
+        }
         &self.bytes
     }
 }
 
 /// Makes records as ingest makes them.
 #[derive(Debug, Clone)]
-pub(crate) struct Records {
-    codec: Codec,
-    text: Arc<str>,
-}
+pub(crate) struct Records(Codec);
 
 /// A record on its way to the log.
 #[derive(Debug, Clone)]
@@ -92,19 +101,20 @@ pub(crate) struct Record {
 impl Record {
     /// Its bytes: key, value and headers.
     pub(crate) fn len(&self) -> usize {
-        let headers = self.headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len));
+        let headers =
+            self.headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len));
         self.key.len() + self.value.len() + headers.sum::<usize>()
     }
 }
 
 impl Records {
     pub(crate) fn new() -> Self {
-        Self { codec: Codec::default(), text: text().into() }
+        Self(Codec::default())
     }
 
     /// The record of a post.
     pub(crate) fn post(&self, conversation: &str, number: u64) -> anyhow::Result<Record> {
-        let posted = MessagePosted { text: self.text.parse()?, style: Style::Plain, reply_to: None };
+        let posted = MessagePosted { text: text(number).parse()?, style: Style::Plain, reply_to: None };
         self.record(conversation, &id(number), posted.into())
     }
 
@@ -124,10 +134,16 @@ impl Records {
             occurred_at: SystemClock.now(),
             body,
         };
-        let headers = [("event-type", event_type), ("event-id", id), ("content-type", "application/vnd.confluent.avro")]
-            .into_iter()
-            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-        Ok(Record { key: conversation.to_owned(), value: self.codec.encode(&event)?.to_vec(), headers })
+        let headers = [
+            ("event-type", event_type),
+            ("event-id", id),
+            ("content-type", "application/vnd.confluent.avro"),
+        ]
+        .into_iter()
+        .fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
+        Ok(Record { key: conversation.to_owned(), value: self.0.encode(&event)?.to_vec(), headers })
     }
 }
 
@@ -148,6 +164,9 @@ mod tests {
         assert_eq!(numbers_in(br#"{"event_id":"b-0000000007"}{"event_id":"b-0000000008"} b-1"#), [7, 8]);
         let mut request = PostRequest::new("tea", "token");
         assert_eq!(numbers_in(request.numbered(99)), [99]);
-        assert_eq!(numbers_in(request.numbered(9_999_999_999)), [9_999_999_999]);
+        let last = request.numbered(9_999_999_999);
+        assert_eq!(numbers_in(last), [9_999_999_999]);
+        assert!(last.ends_with(format!("\",\"text\":\"{}\"}}", text(9_999_999_999)).as_bytes()));
+        assert_ne!(text(1), text(2));
     }
 }

@@ -217,7 +217,12 @@ async fn post(
                 let mut connection = Connection::open(&address).await?;
                 while let Some(number) = load.take(1) {
                     let answer = connection.call(request.numbered(number)).await?;
-                    ensure!(answer.status == 201, "{}: {}", answer.status, String::from_utf8_lossy(answer.body));
+                    ensure!(
+                        answer.status == 201,
+                        "{}: {}",
+                        answer.status,
+                        String::from_utf8_lossy(answer.body)
+                    );
                     load.done(1);
                 }
                 Ok(())
@@ -260,9 +265,8 @@ async fn import(node: &Node, space: &Space, time: Duration, processes: &Processe
 }
 
 fn lines(conversation: &str, first: u64) -> String {
-    let text = message::text();
     let line = |number| {
-        let id = message::id(number);
+        let (id, text) = (message::id(number), message::text(number));
         format!(
             r#"{{"conversation":"{conversation}","at":"2024-02-26T08:49:39.372Z","author":"{AUTHOR}","kind":"message","text":"{text}","id":"{id}"}}"#
         )
@@ -287,7 +291,12 @@ struct Load {
 
 impl Load {
     fn new(first: u64, time: Duration) -> Arc<Self> {
-        Arc::new(Self { next: AtomicU64::new(first), done: AtomicU64::new(0), over: AtomicBool::new(false), time })
+        Arc::new(Self {
+            next: AtomicU64::new(first),
+            done: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+            time,
+        })
     }
 
     /// The number of the next message, of so many; `None` when the time is over.

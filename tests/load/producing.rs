@@ -63,6 +63,7 @@ pub(crate) fn producer(brokers: &str, linger_ms: u32) -> anyhow::Result<Threaded
         .set("acks", "all")
         .set("partitioner", "murmur2_random")
         .set("linger.ms", linger_ms.to_string())
+        .set("compression.type", "lz4")
         .set("batch.size", "1000000")
         .set("queue.buffering.max.messages", QUEUE_LEN_MAX.to_string())
         .create_with_context(acknowledged)?)

@@ -55,7 +55,11 @@ impl Report {
     pub(crate) fn print(&self, out: &mut impl Write) -> anyhow::Result<()> {
         let load = |load: Option<f64>| load.map_or("?".to_owned(), |load| format!("{load:.1}"));
         let (before, after) = (load(self.load_before), load(self.load_after));
-        writeln!(out, "machine      {} processors; load average {before} before, {after} at the end", self.cpus)?;
+        writeln!(
+            out,
+            "machine      {} processors; load average {before} before, {after} at the end",
+            self.cpus
+        )?;
         if let Some(posts) = &self.posts {
             print_posts(posts, out)?;
         }
@@ -81,22 +85,46 @@ impl Report {
 
 fn print_posts(posts: &Posts, out: &mut impl Write) -> anyhow::Result<()> {
     let Posts { partitions, record_bytes, saturated_per_s, saturated_cpu, http, import } = posts;
-    writeln!(out, "\nPOSTS        durable in a second; records of {record_bytes} bytes, {partitions} partitions")?;
-    writeln!(out, "  {:<22} {:>9} {:>9} {:>7} {:>10}   µs of processor time for each", "", "a second", "floor", "ratio", "saturated")?;
-    writeln!(out, "  {:<22} {saturated_per_s:>9.0} {:>9} {:>7} {:>10}   {}", "librdkafka, saturated", "", "", "1.00", spent(saturated_cpu))?;
+    writeln!(
+        out,
+        "\nPOSTS        durable in a second; records of {record_bytes} bytes, {partitions} partitions"
+    )?;
+    writeln!(
+        out,
+        "  {:<22} {:>9} {:>9} {:>7} {:>10}   µs of processor time for each",
+        "", "a second", "floor", "ratio", "saturated"
+    )?;
+    writeln!(
+        out,
+        "  {:<22} {saturated_per_s:>9.0} {:>9} {:>7} {:>10}   {}",
+        "librdkafka, saturated",
+        "",
+        "",
+        "1.00",
+        spent(saturated_cpu)
+    )?;
     for at in http {
         let name = format!("HTTP, {} connections", at.connections);
         let ours = &at.ours;
         writeln!(
             out,
             "  {name:<22} {:>9.0} {:>9.0} {:>7.2} {:>10.2}   {}",
-            ours.per_s, at.floor_per_s, at.ratio, ours.ratio_to_saturated, spent(&ours.cpu)
+            ours.per_s,
+            at.floor_per_s,
+            at.ratio,
+            ours.ratio_to_saturated,
+            spent(&ours.cpu)
         )?;
     }
     writeln!(
         out,
         "  {:<22} {:>9.0} {:>9} {:>7} {:>10.2}   {}",
-        "import, 1,000 lines", import.per_s, "", "", import.ratio_to_saturated, spent(&import.cpu)
+        "import, 1,000 lines",
+        import.per_s,
+        "",
+        "",
+        import.ratio_to_saturated,
+        spent(&import.cpu)
     )?;
     Ok(())
 }
@@ -131,9 +159,11 @@ fn print_projection(projection: &Projection, out: &mut impl Write) -> anyhow::Re
 
 fn spent(spent: &Spent) -> String {
     let Spent { client_us, tidings_us, kafka_us, cassandra_us } = spent;
-    let parts = [("client", client_us), ("tidings", tidings_us), ("kafka", kafka_us), ("cassandra", cassandra_us)];
+    let parts =
+        [("client", client_us), ("tidings", tidings_us), ("kafka", kafka_us), ("cassandra", cassandra_us)];
     let known = parts.into_iter().filter_map(|(name, us)| Some((name, (*us)?)));
-    let known: Vec<_> = known.filter(|(_, us)| *us > 0.0).map(|(name, us)| format!("{name} {us:.0}")).collect();
+    let known: Vec<_> =
+        known.filter(|(_, us)| *us > 0.0).map(|(name, us)| format!("{name} {us:.0}")).collect();
     known.join(", ")
 }
 

@@ -96,8 +96,8 @@ impl Rig {
         let log = format!("kafka://{}/{name}", self.brokers);
         let history = format!("scylla://{}/{name}", self.cassandra);
         let partitions = self.partitions.to_string();
-        run(&["topics", "create", "--log", &log, "--partitions", &partitions]).await?;
-        run(&["history", "migrate", "--log", &log, "--history", &history]).await?;
+        run(&["topics", "create", "--log", &log, "--partitions", &partitions, "--replication", "1"]).await?;
+        run(&["history", "migrate", "--history", &history, "--replication", "1"]).await?;
         Ok(Space { name, log, history })
     }
 
@@ -106,7 +106,9 @@ impl Rig {
         let name = self.fresh_name("floor");
         let topic = NewTopic::new(&name, self.partitions.try_into()?, TopicReplication::Fixed(1));
         let made = self.admin()?.create_topics([&topic], &options()).await?;
-        made.into_iter().collect::<Result<Vec<_>, _>>().map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))?;
+        made.into_iter()
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))?;
         Ok(name)
     }
 
@@ -149,8 +151,12 @@ impl Rig {
         if self.own_kafka.is_none() {
             let admin = self.admin()?;
             let metadata = admin.inner().fetch_metadata(None, ADMIN_WAIT)?;
-            let ours: Vec<_> =
-                metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).filter(|name| name.starts_with(&self.run)).collect();
+            let ours: Vec<_> = metadata
+                .topics()
+                .iter()
+                .map(rdkafka::metadata::MetadataTopic::name)
+                .filter(|name| name.starts_with(&self.run))
+                .collect();
             if !ours.is_empty() {
                 admin.delete_topics(&ours, &options()).await?;
             }
@@ -221,9 +227,7 @@ fn options() -> AdminOptions {
 }
 
 /// Runs a load on a thread of its own, which it does not share with anybody: that is cheaper than to wake another thread for each answer.
-pub(crate) async fn on_one_thread<F, T>(
-    load: impl FnOnce() -> F + Send + 'static,
-) -> anyhow::Result<T>
+pub(crate) async fn on_one_thread<F, T>(load: impl FnOnce() -> F + Send + 'static) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
     T: Send + 'static,

@@ -65,7 +65,8 @@ impl Session {
             ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the server closed the session");
             self.take_frames(|payload| {
                 let text = String::from_utf8_lossy(payload);
-                reply = text.lines().find(|line| line.starts_with(begins)).map(str::to_owned).or(reply.take());
+                reply =
+                    text.lines().find(|line| line.starts_with(begins)).map(str::to_owned).or(reply.take());
             })?;
         }
         match reply {
@@ -92,7 +93,11 @@ impl Session {
     fn take_frames(&mut self, mut take: impl FnMut(&[u8])) -> anyhow::Result<()> {
         let mut taken = 0;
         while let Some((opcode, payload, len)) = frame(self.buffer.get(taken..).unwrap_or_default()) {
-            ensure!(opcode == TEXT, "the server sent a frame of type {opcode}: {}", String::from_utf8_lossy(payload));
+            ensure!(
+                opcode == TEXT,
+                "the server sent a frame of type {opcode}: {}",
+                String::from_utf8_lossy(payload)
+            );
             take(payload);
             taken += len;
         }
@@ -105,7 +110,9 @@ impl Session {
 fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     let (len, rest) = match second {
-        LEN_IN_TWO => rest.split_first_chunk().map(|(len, rest)| (usize::from(u16::from_be_bytes(*len)), rest))?,
+        LEN_IN_TWO => {
+            rest.split_first_chunk().map(|(len, rest)| (usize::from(u16::from_be_bytes(*len)), rest))?
+        }
         127 => {
             let (len, rest) = rest.split_first_chunk()?;
             (usize::try_from(u64::from_be_bytes(*len)).ok()?, rest)
@@ -126,7 +133,9 @@ mod tests {
             let mut bytes = vec![FINAL | TEXT];
             match len {
                 0..126 => bytes.push(u8::try_from(len).unwrap()),
-                126..65_536 => bytes.extend([126].into_iter().chain(u16::try_from(len).unwrap().to_be_bytes())),
+                126..65_536 => {
+                    bytes.extend([126].into_iter().chain(u16::try_from(len).unwrap().to_be_bytes()))
+                }
                 _ => bytes.extend([127].into_iter().chain((len as u64).to_be_bytes())),
             }
             bytes.extend(vec![b'x'; len]);

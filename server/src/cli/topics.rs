@@ -50,11 +50,11 @@ struct CreateArgs {
 /// Makes the topics.
 pub(super) async fn run(args: TopicsArgs) -> anyhow::Result<()> {
     let What::Create(args) = args.what;
-    let settings = args
-        .log
-        .settings(&args.file.read()?)?
-        .context("the embedded log has no topics to make; name a broker with --log kafka://HOST:PORT/TOPIC-PREFIX")?;
-    let plan = TopicPlan { partitions: args.partitions, replication: args.replication, ..TopicPlan::default() };
+    let settings = args.log.settings(&args.file.read()?)?.context(
+        "the embedded log has no topics to make; name a broker with --log kafka://HOST:PORT/TOPIC-PREFIX",
+    )?;
+    let plan =
+        TopicPlan { partitions: args.partitions, replication: args.replication, ..TopicPlan::default() };
     let created = create_topics(&settings, &plan).await?;
     writeln!(io::stdout(), "{created}")?;
     Ok(())

@@ -158,8 +158,7 @@ mod tests {
     fn the_example_of_this_page_is_read() {
         let page = include_str!("file.rs");
         let inner = page.split("```toml\n").nth(1).unwrap().split("//! ```").next().unwrap();
-        let text: Vec<_> =
-            inner.lines().map(|line| line.trim_start_matches("//!").trim_start()).collect();
+        let text: Vec<_> = inner.lines().map(|line| line.trim_start_matches("//!").trim_start()).collect();
         let file = read(&text.join("\n")).unwrap();
         assert_eq!(file.roles, ["fanout"]);
         assert_eq!(file.kafka.0["security.protocol"], "SASL_SSL");

@@ -188,7 +188,9 @@ impl Clerk {
         let tails = tails(&self.consumer, &self.topic, partitions, TAIL_TIMEOUT);
         for (partition, askers) in waiting {
             let tail = match &tails {
-                Ok(tails) => tails.get(&partition).copied().ok_or("the log does not say where it ends".to_owned()),
+                Ok(tails) => {
+                    tails.get(&partition).copied().ok_or("the log does not say where it ends".to_owned())
+                }
                 Err(error) => Err(error.to_string()),
             };
             for asker in askers {

@@ -311,7 +311,10 @@ impl Work {
         if self.unbegun.is_empty() {
             return;
         }
-        match self.checkpoints().and_then(|from| self.begin(from, |consumer, list| consumer.incremental_assign(list))) {
+        match self
+            .checkpoints()
+            .and_then(|from| self.begin(from, |consumer, list| consumer.incremental_assign(list)))
+        {
             Ok(()) => self.unbegun.clear(),
             // Again after the next poll, which may bring another decision.
             Err(error) => tracing::warn!(%error, "it is not known where the group goes on; asking again"),

@@ -108,7 +108,8 @@ impl std::fmt::Debug for Lens {
 
 impl Lens {
     fn new(config: &ClientConfig) -> Result<Self, ReadError> {
-        let consumer = BaseConsumer::from_config_and_context(config, Told::of("lookup")).map_err(unavailable)?;
+        let consumer =
+            BaseConsumer::from_config_and_context(config, Told::of("lookup")).map_err(unavailable)?;
         Ok(Self { consumer, at: None })
     }
 
@@ -131,7 +132,8 @@ impl Lens {
     /// Blocks until the stretch is read.
     fn read(&mut self, topic: &str, stretch: Stretch) -> Result<Vec<Record>, ReadError> {
         let deadline = Instant::now() + READ_TIMEOUT;
-        let mut reading = Reading { stretch, next: stretch.from, records: Vec::new(), size: 0, complete: false };
+        let mut reading =
+            Reading { stretch, next: stretch.from, records: Vec::new(), size: 0, complete: false };
         if self.at != Some((stretch.partition, stretch.from)) {
             self.turn(topic, stretch.partition, stretch.from)?;
         }
@@ -142,7 +144,11 @@ impl Lens {
                 // With what is there somebody can go on.
                 let none = reading.records.is_empty();
                 self.rest()?;
-                return if none { Err(ReadError::Unavailable { reason: trouble }) } else { Ok(reading.records) };
+                return if none {
+                    Err(ReadError::Unavailable { reason: trouble })
+                } else {
+                    Ok(reading.records)
+                };
             }
             match self.consumer.poll(left) {
                 None => {}

@@ -264,7 +264,9 @@ mod tests {
 
     #[test]
     fn what_is_no_place_is_refused() {
-        for text in ["", "a:1/x", "kafka://a:1", "kafka:///x", "kafka://a/x", "kafka://a:0/x", "kafka://a:1,/x"] {
+        for text in
+            ["", "a:1/x", "kafka://a:1", "kafka:///x", "kafka://a/x", "kafka://a:0/x", "kafka://a:1,/x"]
+        {
             assert!(text.parse::<KafkaSettings>().is_err(), "{text}");
         }
         for text in ["kafka://a:1/", "kafka://a:1/x/y", "kafka://a:1/ü", "kafka://user:secret@a:1/x"] {
@@ -302,7 +304,8 @@ mod tests {
 
     #[test]
     fn no_secret_comes_out() {
-        let secrets = properties(&[("sasl.password", "hunter2"), ("ssl.key.pem", "-----BEGIN"), ("x", "hunter2")]);
+        let secrets =
+            properties(&[("sasl.password", "hunter2"), ("ssl.key.pem", "-----BEGIN"), ("x", "hunter2")]);
         let settings = KafkaSettings::new("a:1", "x").unwrap().with_properties(secrets).unwrap();
         let shown = format!("{settings:?} {settings}");
         assert!(shown.contains("sasl.password"), "{shown}");

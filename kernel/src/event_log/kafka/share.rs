@@ -81,12 +81,7 @@ impl ClientContext for Share {
 }
 
 impl ConsumerContext for Share {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        kind: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let partitions = list.elements().iter().map(|e| Partition(e.partition().cast_unsigned())).collect();
         if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.state.lock().changes.push(Change::Assigned(partitions));

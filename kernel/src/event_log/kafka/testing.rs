@@ -25,7 +25,8 @@ impl OnBroker {
     /// Makes the topics and opens the log. `brokers` is `HOST:PORT[,HOST:PORT]`.
     pub async fn fresh(brokers: &str) -> Self {
         let prefix = format!("conformance-{}", random::name(10));
-        let settings = KafkaSettings::new(brokers, prefix).expect("the brokers are written as they should be");
+        let settings =
+            KafkaSettings::new(brokers, prefix).expect("the brokers are written as they should be");
         create_topics(&settings, &TopicPlan::new(PARTITIONS, 1)).await.expect("the topics can be made");
         let log = KafkaLog::open(settings.clone()).await.expect("the topics can be opened");
         Self { settings, log: Some(log) }

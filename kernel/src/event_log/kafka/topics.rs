@@ -222,17 +222,20 @@ impl Admin {
     async fn unfit(&self, topic: &str) -> Option<Unfit> {
         let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
         let answers = self.0.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
-        let described: Result<ConfigResource, String> = match answers.map(|answers| answers.into_iter().next()) {
-            Ok(Some(Ok(described))) => Ok(described),
-            Ok(Some(Err(code))) => Err(code.to_string()),
-            Ok(None) => Err("no answer".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
+        let described: Result<ConfigResource, String> =
+            match answers.map(|answers| answers.into_iter().next()) {
+                Ok(Some(Ok(described))) => Ok(described),
+                Ok(Some(Err(code))) => Err(code.to_string()),
+                Ok(None) => Err("no answer".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
         match described {
             Ok(described) => {
                 let found: HashMap<_, _> = described.entry_map();
                 let value = |setting| found.get(setting).and_then(|entry| entry.value.as_deref());
-                NEEDED.into_iter().find(|unfit| value(unfit.setting).is_some_and(|value| value != unfit.needed))
+                NEEDED
+                    .into_iter()
+                    .find(|unfit| value(unfit.setting).is_some_and(|value| value != unfit.needed))
             }
             Err(reason) => {
                 tracing::warn!(topic, reason, "the settings of the topic cannot be looked at");

@@ -247,7 +247,9 @@ impl ProducerContext for Reports {
 fn place(message: &impl Message) -> Result<Place, Failure> {
     let partition = Partition(message.partition().cast_unsigned());
     let time = match message.timestamp() {
-        KafkaTimestamp::LogAppendTime(ms) | KafkaTimestamp::CreateTime(ms) => Some(Timestamp::from_millis(ms)),
+        KafkaTimestamp::LogAppendTime(ms) | KafkaTimestamp::CreateTime(ms) => {
+            Some(Timestamp::from_millis(ms))
+        }
         KafkaTimestamp::NotAvailable => None,
     };
     match (Offset::try_from(message.offset()), time) {
@@ -316,10 +318,7 @@ impl Handed {
 /// Whether the record itself is what the broker or the client does not take.
 fn is_refusal(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{InvalidMessageSize, InvalidRecord, MessageSizeTooLarge};
-    matches!(
-        error.rdkafka_error_code(),
-        Some(MessageSizeTooLarge | InvalidMessageSize | InvalidRecord)
-    )
+    matches!(error.rdkafka_error_code(), Some(MessageSizeTooLarge | InvalidMessageSize | InvalidRecord))
 }
 
 fn headers(record: &NewRecord) -> OwnedHeaders {

@@ -34,10 +34,9 @@ pub(super) struct MigrateArgs {
 
 /// Makes the tables, or says that they are there.
 pub(super) async fn migrate_tables(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
-    let settings = args
-        .history
-        .settings(&args.file.read()?)?
-        .context("the embedded history needs no migration; name a server with --history scylla://HOST:PORT/KEYSPACE")?;
+    let settings = args.history.settings(&args.file.read()?)?.context(
+        "the embedded history needs no migration; name a server with --history scylla://HOST:PORT/KEYSPACE",
+    )?;
     let migrated = migrate(&settings, Replication::new(args.replication)?).await?;
     writeln!(io::stdout(), "{migrated}")?;
     Ok(ExitCode::SUCCESS)
