@@ -22,6 +22,18 @@ e2e:
 kill rounds="50":
     TIDINGS_KILL_ROUNDS={{rounds}} cargo test -p tests --test durability -- --nocapture
 
+# Kafka and Cassandra on this machine, without Docker, until Ctrl-C; `just up --help` has the ports.
+up *args:
+    cargo run -q --release -p tests --bin servers -- up {{args}}
+
+# Ends an `up` that runs elsewhere.
+down:
+    cargo run -q --release -p tests --bin servers -- down
+
+# The suites of log and history on real servers, and the servers themselves.
+real:
+    cargo test -p tests --test servers --test kafka --test cassandra
+
 # The console's own tests.
 console:
     cd server/console && node --test

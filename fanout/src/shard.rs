@@ -24,6 +24,7 @@ use tokio::{
 
 use crate::{
     connection,
+    meters::{Meters, Watch},
     presence::Presence,
     protocol::{
         Disconnect, Unsubscribe,
@@ -44,6 +45,8 @@ const PONG_WAIT_S: usize = 8;
 const STALE_AFTER_MS: i64 = 25_000;
 /// How long past its end a token may be refreshed, in milliseconds.
 const EXPIRED_GRACE_MS: i64 = 25_000;
+/// Beats between two sums of what waits in the outboxes.
+const OUTBOX_BEATS: usize = 5;
 const SLOTS: usize = PING_INTERVAL_S as usize;
 
 /// What a shard is told.
@@ -88,6 +91,7 @@ pub(crate) struct Shard {
     sessions_len: Cell<usize>,
     /// The node stops: who comes now is sent away at once.
     draining: Cell<bool>,
+    pub(crate) meters: Meters,
 }
 
 impl Shard {
@@ -100,6 +104,7 @@ impl Shard {
             beats: Cell::new(0),
             sessions_len: Cell::new(0),
             draining: Cell::new(false),
+            meters: Meters::new(),
         })
     }
 
@@ -150,15 +155,26 @@ impl Shard {
     /// Hands the events of a stretch to all who are live, then writes once to each.
     pub(crate) fn deliver(self: &Rc<Self>, folded: &Folded) {
         let mut flush: Vec<Rc<Session>> = Vec::new();
+        let mut watch = self.meters.watch();
         for (topic, events) in self.watched(folded) {
             // Who is removed gets the removal as the last, not what stands behind it.
             for events in events.split_inclusive(|event| ends_standing(&event.event.body)) {
+                let delivering = Watch::begin(events);
                 let stretch = Stretch::new(&topic.conversation, events);
+                let (mut sessions, mut handed) = (0, 0);
                 topic.for_each(|subscription| match subscription.deliver(&stretch) {
-                    Delivered::Flush => flush.extend(subscription.session()),
-                    Delivered::Done => {}
-                    Delivered::FellBehind => self.fill(subscription),
+                    Delivered::Queued { events, flush: due } => {
+                        sessions += 1;
+                        handed += events;
+                        flush.extend(due.then(|| subscription.session()).flatten());
+                    }
+                    Delivered::Nothing => {}
+                    Delivered::FellBehind => {
+                        self.meters.overflows.increment(1);
+                        self.fill(subscription);
+                    }
                 });
+                watch.end(events, delivering, sessions, handed);
                 if events.last().is_some_and(|event| ends_standing(&event.event.body)) {
                     self.expel(&topic);
                 }
@@ -167,6 +183,7 @@ impl Shard {
         for session in flush {
             session.flush();
         }
+        watch.written(self.around.clock.now());
     }
 
     /// The conversations of a stretch that somebody here is subscribed to, each with its events.
@@ -252,6 +269,7 @@ impl Shard {
         let topic = Rc::clone(self.topics.borrow_mut().entry(conversation.clone()).or_insert(topic));
         let subscription = Subscription::new(session, Rc::clone(&topic), join_leave, switchover);
         topic.add(Rc::clone(&subscription));
+        self.meters.subscriptions.increment(1);
         session.keep(conversation, Rc::clone(&subscription));
         subscription
     }
@@ -268,6 +286,7 @@ impl Shard {
     pub(crate) fn unsubscribe(&self, session: &Session, conversation: &ConversationId) {
         let Some(subscription) = session.forget(conversation) else { return };
         subscription.end();
+        self.meters.subscriptions.decrement(1);
         if subscription.topic().remove(&subscription) {
             self.topics.borrow_mut().remove(conversation);
         }
@@ -317,6 +336,7 @@ impl Shard {
             sessions.push(Rc::downgrade(session));
         }
         self.sessions_len.set(self.sessions_len.get() + 1);
+        self.meters.sessions.increment(1);
         if self.draining.get() {
             session.end(Disconnect::SHUTDOWN);
         }
@@ -328,6 +348,7 @@ impl Shard {
             self.unsubscribe(session, &conversation);
         }
         self.sessions_len.set(self.sessions_len.get() - 1);
+        self.meters.ended(session);
     }
 
     /// Once a second: pings those whose turn it is, and ends those that did not answer, did not connect, or whose token ended.
@@ -335,6 +356,17 @@ impl Shard {
         let now = self.around.clock.now();
         let turn = self.beats.get() % SLOTS;
         self.beats.set(self.beats.get() + 1);
+        if self.beats.get().is_multiple_of(OUTBOX_BEATS) {
+            let waiting = self
+                .wheel
+                .borrow()
+                .iter()
+                .flatten()
+                .filter_map(Weak::upgrade)
+                .map(|session| session.waiting_len())
+                .sum();
+            self.meters.outbox(waiting);
+        }
         let due = (turn + SLOTS - PONG_WAIT_S) % SLOTS;
         self.each_in_slot(due, |session| {
             if session.owes_pong() {

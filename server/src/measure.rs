@@ -1,6 +1,5 @@
-//! What measurements share: a schedule that does not wait for the server, all latencies, processor time.
+//! What measurements share: a schedule that does not wait for the server, and all latencies.
 
-pub mod cpu;
 mod latencies;
 mod schedule;
 

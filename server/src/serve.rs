@@ -44,11 +44,13 @@ fn greet(app: &App, settings: &Settings) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match &settings.backing {
         Backing::Embedded => writeln!(out, "Tidings is at {url}/ (data in {})", settings.data.display())?,
-        Backing::Servers { log, history } => {
-            writeln!(out, "Tidings is at {url}/ ({}; log {log}, history {history})", settings.roles)?;
+        Backing::Servers { log, history, .. } => {
+            writeln!(out, "Tidings is at {url}/ (roles {}; log {log}; history {history})", settings.roles)?;
         }
     }
-    if settings.listen.ip().is_loopback() && settings.guests() != Guests::Off {
+    // A process that does a part of the work has no page that works.
+    let page = settings.roles.are_all();
+    if page && settings.listen.ip().is_loopback() && settings.guests() != Guests::Off {
         let key = token_key(&settings.data, settings.token_key.as_deref())?;
         let user = DEV_USER.parse()?;
         let token = key.mint(&user, true, SystemClock.now(), Some(GREETING_TOKEN_TTL_S))?;

@@ -8,6 +8,8 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromS
 use kernel::event_log::kafka::KafkaSettings;
 use store::scylla::ScyllaSettings;
 
+use crate::registry::client::RegistryAddress;
+
 pub mod file;
 
 /// Who acts where nobody is named: the owner of what is imported, and the person of the greeting.
@@ -53,6 +55,8 @@ pub enum Backing {
     Servers {
         /// The log.
         log: KafkaSettings,
+        /// Where the schemas of its records are registered, and get their ids; `None`: this server is the registry.
+        registry: Option<RegistryAddress>,
         /// The history.
         history: ScyllaSettings,
     },
@@ -77,6 +81,8 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Threads that deliver to sessions; at least 1.
     pub shards: usize,
+    /// Where `/metrics` is served; `None`: beside everything else.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -91,6 +97,7 @@ impl Settings {
             guests: None,
             allowed_origins: Vec::new(),
             shards: 1,
+            metrics_listen: None,
         }
     }
 

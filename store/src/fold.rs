@@ -6,8 +6,12 @@
 use kernel::{
     event_log::{BATCH_LEN_MAX, ReadError, Record, SharedLog},
     history::{self, Batch, Depth, HistoryError, SharedHistory},
+    metric, trace,
 };
+use metrics::{Counter, Histogram};
 use schemas::{Epoch, Offset, Partition, Position, codec::Codec};
+use tokio::time::Instant;
+use tracing::Span;
 
 use crate::{
     project::{Projection, Stretch, Unread, project},
@@ -94,6 +98,10 @@ pub(crate) struct Fold {
     weight_max: usize,
     /// Folded, and not yet durable.
     pending: Option<Batch>,
+    /// The spans `project` of the records in `pending` whose traces are sampled.
+    traced: Vec<Span>,
+    apply_time: Histogram,
+    events: Counter,
 }
 
 impl Fold {
@@ -119,6 +127,9 @@ impl Fold {
             states: States::default(),
             weight_max: WEIGHT_MAX,
             pending: None,
+            traced: Vec::new(),
+            apply_time: metric::HISTORY_APPLY_TIME.histogram(),
+            events: metric::HISTORY_EVENTS.counter(),
         })
     }
 
@@ -166,7 +177,11 @@ impl Fold {
     /// Applies what is pending; only then does the place move.
     async fn settle(&mut self) -> Result<(), ProjectError> {
         if let Some(batch) = &self.pending {
+            let begun = Instant::now();
             self.history.apply(batch.clone()).await?;
+            self.apply_time.record(begun.elapsed());
+            self.events.increment(batch.events.len() as u64);
+            self.traced.clear();
             self.place = batch.up_to;
             self.pending = None;
             self.states.trim(self.weight_max);
@@ -190,6 +205,7 @@ impl Fold {
     /// Folds the records that follow the place, up to the first that cannot be read.
     fn fold(&mut self, records: &[Record]) -> Result<Batch, ProjectError> {
         let (partition, epoch, from) = (self.partition, self.epoch.clone(), self.place);
+        let consumed = consume(records, partition);
         let stretch = Stretch { partition, epoch, from, records };
         let Projection { batch, passed_over, unread } = project(&self.codec, stretch, &mut self.states);
         for record in passed_over {
@@ -200,9 +216,27 @@ impl Fold {
             Some(Unread { offset, schema }) if batch.up_to == from => {
                 Err(ProjectError::UnknownSchema { partition, offset, schema: schema.0 })
             }
-            _ => Ok(batch),
+            _ => {
+                let folded = consumed.into_iter().filter(|(offset, _)| batch.up_to.covers(*offset));
+                self.traced = folded.map(|(offset, span)| project_span(offset, &span)).collect();
+                Ok(batch)
+            }
         }
     }
+}
+
+/// A span for each of these records whose trace is sampled: mostly none.
+fn consume(records: &[Record], partition: Partition) -> Vec<(Offset, Span)> {
+    if !trace::is_on() {
+        return Vec::new();
+    }
+    let spans = records.iter().map(|record| (record.offset, trace::consume(record, partition, "projector")));
+    spans.filter(|(_, span)| !span.is_disabled()).collect()
+}
+
+/// From the fold of a record until its rows are durable.
+fn project_span(offset: Offset, consume: &Span) -> Span {
+    tracing::info_span!(target: trace::TARGET, parent: consume, "project", offset = offset.get())
 }
 
 #[cfg(test)]

@@ -1,48 +1,40 @@
-//! The history on Apache Cassandra: every case of the suite, on a real server, each in a keyspace of its own.
+//! The history on Apache Cassandra: every case of the suite and those beyond it, on a real server, each in a keyspace of
+//! its own.
 
-use std::thread;
-
-use async_trait::async_trait;
-use kernel::history::{SharedHistory, conformance::Fixture};
-use store::scylla::testing::Place;
+use store::scylla::testing::{Place, cases};
 use tests::cassandra;
 
-/// A keyspace that is dropped at the end: tables cost the server memory, also those that nobody uses.
-struct Own(Option<Place>);
-
-impl Own {
-    /// `None`: there is no server, and the test is skipped.
-    async fn make() -> Option<Self> {
-        let node = cassandra::shared("the history on Cassandra").await.unwrap()?;
-        Some(Self(Some(Place::make(&node).await)))
-    }
-
-    fn place(&self) -> &Place {
-        self.0.as_ref().expect("it is there until the end")
-    }
+/// `None`: there is no server, and the test is skipped.
+async fn node() -> Option<String> {
+    cassandra::shared("the history on Cassandra").await.unwrap()
 }
 
-#[async_trait]
-impl Fixture for Own {
-    async fn open(&self) -> SharedHistory {
-        self.place().open().await
-    }
+mod suite {
+    use super::{Place, node};
 
-    async fn digest(&self) -> Option<String> {
-        self.place().digest().await
-    }
+    kernel::history_conformance!(match node().await {
+        Some(node) => Place::make(&node).await,
+        None => return,
+    });
 }
 
-impl Drop for Own {
-    fn drop(&mut self) {
-        let Some(place) = self.0.take() else { return };
-        // The runtime of the case cannot be waited for in here; one of our own can.
-        let removal = || tokio::runtime::Runtime::new().unwrap().block_on(place.remove());
-        thread::scope(|scope| scope.spawn(removal).join()).expect("the keyspace can be dropped");
-    }
+macro_rules! beyond {
+    ($($case:ident)+) => {$(
+        #[tokio::test]
+        async fn $case() {
+            if let Some(node) = node().await {
+                cases::$case(&node).await;
+            }
+        }
+    )+};
 }
 
-kernel::history_conformance!(match Own::make().await {
-    Some(own) => own,
-    None => return,
-});
+beyond! {
+    the_fingerprint_is_that_of_the_model_in_memory
+    the_first_post_with_an_id_is_the_message_in_whatever_order
+    pages_go_over_buckets_that_lie_far_apart
+    migrations_may_run_twice_and_at_once
+    tables_of_a_newer_build_are_left_alone
+    a_wiped_history_is_empty_and_is_rebuilt_to_the_same_rows
+    damage_is_told_without_telling_what_was_written
+}

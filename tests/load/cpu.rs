@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use server::measure::cpu;
+use server::cpu;
 
 /// The processes of a run. A server that was there before has no id that we know.
 #[derive(Debug, Clone, Default)]

@@ -19,14 +19,18 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use tokio::{net::TcpStream, sync::OnceCell};
+use tokio::{
+    net::TcpStream,
+    sync::OnceCell,
+    time::{sleep, timeout},
+};
 
 use crate::{
     address::free_address,
     jvm::watcher::Watcher,
     signal,
     tools::{self, Kit},
-    wait::{SOON, within},
+    wait::{POLL, SOON},
 };
 
 mod watcher;
@@ -160,16 +164,20 @@ impl<P: Program> Jvm<P> {
     }
 
     async fn up(&mut self) -> anyhow::Result<()> {
-        within(UP_WAIT, &format!("{} to answer", P::NAME), async || {
+        let up = timeout(UP_WAIT, self.answer()).await;
+        up.with_context(|| format!("{} does not answer within {} s", P::NAME, UP_WAIT.as_secs()))?
+    }
+
+    async fn answer(&mut self) -> anyhow::Result<()> {
+        loop {
             if let Some(status) = self.process.as_mut().map(Child::try_wait).transpose()?.flatten() {
                 bail!("it ended with {status}");
             }
-            if TcpStream::connect(self.address).await.is_err() {
-                return Ok(None);
+            if TcpStream::connect(self.address).await.is_ok() && P::answers(self.address).await {
+                return Ok(());
             }
-            Ok(P::answers(self.address).await.then_some(()))
-        })
-        .await
+            sleep(POLL).await;
+        }
     }
 
     /// Ends it with SIGKILL.
@@ -206,10 +214,13 @@ impl<P: Program> Jvm<P> {
 
     async fn end(&mut self, signal: &str, limit: Duration) -> anyhow::Result<()> {
         signal::send(self.pid()?, signal).await?;
-        within(limit, &format!("{} to end after SIG{signal}", P::NAME), async || {
-            Ok(self.process.as_mut().map(Child::try_wait).transpose()?.flatten())
-        })
-        .await?;
+        let gone = timeout(limit, async {
+            while self.process.as_mut().map(Child::try_wait).transpose()? == Some(None) {
+                sleep(POLL).await;
+            }
+            anyhow::Ok(())
+        });
+        gone.await.with_context(|| format!("{} does not end after SIG{signal}", P::NAME))??;
         self.process = None;
         self.watcher.rest()
     }
@@ -292,13 +303,17 @@ pub(crate) async fn shared<P: Program>(
     if let Ok(address) = env::var(P::VARIABLE) {
         return Ok(Some(address));
     }
-    let start = async || -> anyhow::Result<_> {
-        let Some(kit) = Jvm::<P>::kit(test).await? else { return Ok(None) };
-        Ok(Some(Jvm::start(&kit, Setup::default()).await?))
-    };
-    let server = shared.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;
+    let server = shared.get_or_init(|| start_shared(test)).await;
     match server {
         Ok(server) => Ok(server.as_ref().map(|server| server.address().to_string())),
         Err(error) => bail!("{error}"),
     }
+}
+
+async fn start_shared<P: Program>(test: &str) -> Result<Option<Jvm<P>>, String> {
+    let started = async {
+        let Some(kit) = Jvm::<P>::kit(test).await? else { return Ok(None) };
+        Jvm::start(&kit, Setup::default()).await.map(Some)
+    };
+    started.await.map_err(|error: anyhow::Error| format!("{error:#}"))
 }

@@ -2,7 +2,8 @@
 //! reach it.
 //!
 //! Reading path: [`server`] (start, kill, restart), [`api`] (HTTP), [`observer`] (a session), [`tools`] (programs in other
-//! languages), [`jvm`] (servers of others) with [`kafka`] and [`cassandra`], [`wait`].
+//! languages), [`jvm`] (servers of others) with [`kafka`] and [`cassandra`], [`collector`] (where traces go), [`scrape`] (what
+//! is counted), [`wait`].
 //!
 //! Invariants: a server is a real process on its own folder and port, and ends with the value that
 //! started it; nothing sleeps for a fixed time, everything waits for a condition until a deadline.
@@ -11,9 +12,11 @@ pub mod address;
 pub mod api;
 pub mod binary;
 pub mod cassandra;
+pub mod collector;
 pub mod jvm;
 pub mod kafka;
 pub mod observer;
+pub mod scrape;
 pub mod server;
 pub mod signal;
 pub mod tools;
@@ -21,6 +24,7 @@ pub mod wait;
 
 pub use api::Api;
 pub use cassandra::Cassandra;
+pub use collector::Collector;
 pub use kafka::Kafka;
 pub use observer::Observer;
 pub use server::Server;

@@ -35,6 +35,8 @@ pub struct Server {
     folder: TempDir,
     address: SocketAddr,
     process: Option<Child>,
+    /// Further options of `tidings serve`.
+    options: Vec<String>,
 }
 
 impl Server {
@@ -43,7 +45,17 @@ impl Server {
     /// # Errors
     /// It cannot be built or does not come up.
     pub async fn start() -> anyhow::Result<Self> {
-        let mut server = Self { folder: tempfile::tempdir()?, address: free_address()?, process: None };
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further options of `tidings serve`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(options: &[&str]) -> anyhow::Result<Self> {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let (folder, address) = (tempfile::tempdir()?, free_address()?);
+        let mut server = Self { folder, address, process: None, options };
         server.restart().await?;
         Ok(server)
     }
@@ -58,7 +70,10 @@ impl Server {
         let process = Command::new(binary::path()?)
             .args(["serve", "--listen", &self.address.to_string(), "--data"])
             .arg(self.data())
+            .args(&self.options)
             .env_remove("CI")
+            // A collector on this machine is not behind any proxy.
+            .env("NO_PROXY", "127.0.0.1")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 /// How long anything that should happen at once may take on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
 /// Pause between two looks.
-const POLL: Duration = Duration::from_millis(10);
+pub(crate) const POLL: Duration = Duration::from_millis(10);
 
 /// Looks again and again until `look` finds something; fails after [`SOON`], saying what was waited for.
 ///

@@ -44,6 +44,9 @@ pub trait Subject: Sized + Send {
     /// Whether the offsets of a partition rise by one; where a log keeps marks of its own, they skip some.
     const DENSE: bool;
 
+    /// Whether writers are told the time that readers see: of every log that is one. A stand-in for a server may not know.
+    const TIMES: bool = true;
+
     /// Whether the log can be had on this machine. Where it cannot, the subject has said so and why, and no case runs.
     async fn available() -> bool {
         true

@@ -170,7 +170,7 @@ impl KafkaLog {
 
 /// How long a broker waits for records at the end of a partition, in milliseconds, when a stretch is read. What is read is
 /// there already: this is only how soon the end is told where positions lack records.
-const LOOK_WAIT_MS: &str = "10";
+const LOOK_WAIT_MS: &str = "1";
 
 #[async_trait]
 impl EventLog for KafkaLog {

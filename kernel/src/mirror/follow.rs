@@ -6,7 +6,10 @@ use schemas::{Partition, Position};
 use tokio::time::{Instant, sleep};
 
 use super::{Folded, LiveEvent, MirrorError, Shared, tracked::Newer};
-use crate::event_log::{BATCH_LEN_MAX, Delivery, EventReader, Readership, Record, SharedLog};
+use crate::{
+    crash,
+    event_log::{BATCH_LEN_MAX, Delivery, EventReader, Readership, Record, SharedLog},
+};
 
 /// How long to wait before reading again after the log failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -39,6 +42,7 @@ pub(super) async fn run(mut reader: Box<dyn EventReader>, log: SharedLog, shared
             // A reader that had to start anew may have left something out.
             Ok(Delivery::Assigned { partition, from }) => bridge(&log, &shared, partition, from).await,
             Ok(Delivery::Revoked { .. }) => {}
+            Err(error) if !error.retryable() => crash::give_up("follower", &error),
             Err(error) => {
                 tracing::warn!(%error, "the log cannot be followed now; trying again");
                 sleep(RETRY_PAUSE).await;
@@ -63,6 +67,7 @@ async fn bridge(log: &SharedLog, shared: &Shared, partition: Partition, to: Posi
                 tell(shared, Folded { partition, up_to: to, events: Vec::new() }).await;
             }
             Ok(records) => take(shared, partition, records).await,
+            Err(error) if !error.retryable() => crash::give_up("follower", &error),
             Err(error) => {
                 tracing::warn!(%partition, %error, "the log cannot be read now; trying again");
                 sleep(RETRY_PAUSE).await;

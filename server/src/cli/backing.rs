@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use kernel::event_log::kafka::KafkaSettings;
-use store::scylla::ScyllaSettings;
+use store::scylla::{Login, ScyllaSettings};
 
-use crate::settings::{Backing, file::File};
+use crate::{
+    registry::client::RegistryAddress,
+    settings::{Backing, file::File},
+};
 
 /// The word for "in the data folder".
 const EMBEDDED: &str = "embedded";
@@ -30,6 +33,10 @@ pub(super) struct LogArgs {
     /// A setting of librdkafka, like security.protocol=SSL; can be given again
     #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
     kafka: Vec<(String, String)>,
+    /// A schema registry (http://[USER:PASSWORD@]HOST:PORT) that is to know the schemas of the records, and gives them their ids
+    /// [default: this server is one itself]
+    #[arg(long, value_name = "URL", env = "TIDINGS_SCHEMA_REGISTRY", hide_env_values = true)]
+    schema_registry: Option<RegistryAddress>,
 }
 
 /// Where the history is.
@@ -75,14 +82,29 @@ impl LogArgs {
     }
 }
 
+impl LogArgs {
+    /// Where the schemas are registered; `None`: nowhere else.
+    fn registry(&self, file: &File) -> anyhow::Result<Option<RegistryAddress>> {
+        let in_file = file.schema_registry.as_deref().map(str::parse).transpose();
+        Ok(self.schema_registry.clone().or(in_file.context("schema_registry in the settings file")?))
+    }
+}
+
 impl HistoryArgs {
     /// Where the history is; `None`: embedded.
     pub(super) fn settings(&self, file: &File) -> anyhow::Result<Option<ScyllaSettings>> {
         let Some(url) = named(self.history.as_deref(), file.history.as_deref()) else { return Ok(None) };
-        let settings: ScyllaSettings = url.parse().with_context(|| format!("--history {url}"))?;
-        let Some(user) = file.scylla.user.clone() else { return Ok(Some(settings)) };
-        let password = file.scylla.password.clone().context("[scylla] names a user and no password")?;
-        Ok(Some(settings.with_login(user, password)))
+        let mut settings: ScyllaSettings = url.parse().with_context(|| format!("--history {url}"))?;
+        let cluster = file.scylla.clone();
+        settings.datacenter = cluster.datacenter;
+        settings.login = match (cluster.user, cluster.password) {
+            (None, None) => None,
+            (Some(user), Some(password)) => Some(Login { user, password }),
+            _ => {
+                bail!("[scylla] in the settings file names a user without a password, or the other way round")
+            }
+        };
+        Ok(Some(settings))
     }
 }
 
@@ -94,9 +116,15 @@ impl BackingArgs {
 
     /// Both places.
     pub(super) fn backing(&self, file: &File) -> anyhow::Result<Backing> {
+        let registry = self.log.registry(file)?;
         match (self.log.settings(file)?, self.history.settings(file)?) {
+            (None, None) if registry.is_some() => {
+                bail!(
+                    "a schema registry serves those who read the topic, and the embedded log is none; give --log kafka://…"
+                )
+            }
             (None, None) => Ok(Backing::Embedded),
-            (Some(log), Some(history)) => Ok(Backing::Servers { log, history }),
+            (Some(log), Some(history)) => Ok(Backing::Servers { log, registry, history }),
             (Some(_), None) => bail!(
                 "the log is on Kafka, so the history cannot be embedded: every process would have a part of it; \
                  give --history scylla://HOST:PORT/KEYSPACE"

@@ -13,10 +13,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::args::TargetArgs;
-use crate::{
-    client::Client,
-    measure::{Latencies, cpu},
-};
+use crate::{client::Client, cpu, measure::Latencies};
 
 mod floor;
 mod load;

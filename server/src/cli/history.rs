@@ -19,7 +19,7 @@ use kernel::{
 use store::{RebuildStep, rebuild};
 
 use super::{args::DATA_DEFAULT, backing::BackingArgs};
-use crate::settings::Backing;
+use crate::{backing::open_log, settings::Backing};
 
 mod embedded;
 mod servers;
@@ -76,8 +76,10 @@ pub(super) async fn run(args: HistoryArgs) -> anyhow::Result<ExitCode> {
             let data = place.data.or(file.data).unwrap_or_else(|| DATA_DEFAULT.into());
             if anew { embedded::rebuild(&data).await } else { embedded::verify(&data).await }
         }
-        (Backing::Servers { log, history }, true) => servers::rebuild(log, &history).await,
-        (Backing::Servers { log, history }, false) => servers::verify(log, history).await,
+        (Backing::Servers { log, registry, history }, anew) => {
+            let (log, _) = open_log(&log, registry.as_ref()).await?;
+            if anew { servers::rebuild(&log, &history).await } else { servers::verify(&log, history).await }
+        }
     }
 }
 

@@ -6,7 +6,10 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::{args::DATA_DEFAULT, backing::BackingArgs};
-use crate::settings::{Backing, Role, Roles, Settings};
+use crate::{
+    settings::{Backing, Role, Roles, Settings},
+    telemetry::{self, Telemetry},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,6 +52,8 @@ pub(super) struct ServeArgs {
     shards: Option<u16>,
     #[command(flatten)]
     backing: BackingArgs,
+    #[command(flatten)]
+    telemetry: telemetry::Settings,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -58,6 +63,15 @@ enum Switch {
 }
 
 impl ServeArgs {
+    /// Begins what a server tells.
+    pub(super) fn start_telemetry(&self) -> anyhow::Result<Telemetry> {
+        telemetry::start(
+            &self.telemetry,
+            telemetry::SERVER,
+            &Roles::of(self.role.iter().copied()).to_string(),
+        )
+    }
+
     /// The same as the server takes it, the settings file included.
     pub(super) fn settings(self) -> anyhow::Result<Settings> {
         let file = self.backing.file()?;
@@ -85,6 +99,7 @@ impl ServeArgs {
             guests: self.guests.map(|switch| matches!(switch, Switch::On)).or(file.guests),
             allowed_origins: origins,
             shards: usize::from(shards),
+            metrics_listen: self.telemetry.metrics_listen.or(file.metrics_listen),
             ..defaults
         })
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use kernel::event_log::kafka::{TopicPlan, create_topics};
+use kernel::event_log::kafka::{Created, TopicPlan, create_topics};
 
 use super::backing::{FileArgs, LogArgs};
 
@@ -53,9 +53,18 @@ pub(super) async fn run(args: TopicsArgs) -> anyhow::Result<()> {
     let settings = args.log.settings(&args.file.read()?)?.context(
         "the embedded log has no topics to make; name a broker with --log kafka://HOST:PORT/TOPIC-PREFIX",
     )?;
-    let plan =
-        TopicPlan { partitions: args.partitions, replication: args.replication, ..TopicPlan::default() };
-    let created = create_topics(&settings, &plan).await?;
-    writeln!(io::stdout(), "{created}")?;
+    let Created { made, found } =
+        create_topics(&settings, &TopicPlan::new(args.partitions, args.replication)).await?;
+    let mut out = io::stdout().lock();
+    for topic in made {
+        writeln!(out, "{topic}: made, with {} partitions", args.partitions)?;
+    }
+    for topic in found {
+        writeln!(
+            out,
+            "{topic}: was there, with {} partitions; its settings are as they were",
+            args.partitions
+        )?;
+    }
     Ok(())
 }

@@ -44,6 +44,8 @@ pub struct File {
     pub log: Option<String>,
     /// `embedded` or `scylla://…`.
     pub history: Option<String>,
+    /// `http://…`: see [`Backing::Servers`](super::Backing::Servers).
+    pub schema_registry: Option<String>,
     /// See [`Settings::token_key`](super::Settings::token_key).
     pub token_key: Option<PathBuf>,
     /// See [`Settings::guests`](super::Settings::guests).
@@ -52,24 +54,28 @@ pub struct File {
     pub allow_origin: Vec<String>,
     /// See [`Settings::shards`](super::Settings::shards).
     pub shards: Option<u16>,
+    /// See [`Settings::metrics_listen`](super::Settings::metrics_listen).
+    pub metrics_listen: Option<SocketAddr>,
     /// Settings of librdkafka.
     pub kafka: Properties,
     /// How to come into the history's cluster.
-    pub scylla: Login,
+    pub scylla: Cluster,
 }
 
 /// Names with dots, and their values. In the file a dot may be written bare: TOML's tables are joined again.
 #[derive(Default, Clone, PartialEq, Eq)]
 pub struct Properties(pub BTreeMap<String, String>);
 
-/// Who this process is for the history's cluster.
+/// How this process comes into the history's cluster.
 #[derive(Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Login {
+pub struct Cluster {
     /// Its name.
     pub user: Option<String>,
     /// And its secret.
     pub password: Option<String>,
+    /// The datacenter to ask; any, if none is named.
+    pub datacenter: Option<String>,
 }
 
 impl File {
@@ -104,9 +110,12 @@ impl fmt::Debug for Properties {
     }
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("user", &self.user)
+            .field("datacenter", &self.datacenter)
+            .finish_non_exhaustive()
     }
 }
 

@@ -149,7 +149,9 @@ impl<'a> Rows<'a> {
             }
             if is_activity(&event.body) {
                 let state = states.entry(conversation).or_default();
-                changes.iter().for_each(|change| state.change(stored, change));
+                for change in changes {
+                    state.change(stored, change);
+                }
                 let (offset, at) = (stored.offset, event.occurred_at);
                 state.last = Some(Row { stamp, values: Values::Last { conversation, offset, at } });
             }

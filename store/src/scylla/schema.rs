@@ -22,13 +22,15 @@ use super::{
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_tables.cql")];
 
 /// The version of the tables that this build reads and writes: the number of the last step.
-pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
+pub(super) const VERSION: i32 = 1;
+
+const _: () = assert!(MIGRATIONS.len() == VERSION.unsigned_abs() as usize);
 
 /// The tables of the history; all that a wipe drops but the record of the steps.
 const TABLES: [&str; 6] = ["events", "buckets", "ids", "conversations", "conversations_by_user", "progress"];
 
 /// How long a change of the tables may take.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
+const CHANGE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a migration did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

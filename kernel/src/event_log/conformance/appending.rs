@@ -52,7 +52,7 @@ pub async fn places_come_in_the_order_of_the_batch<S: Subject>() {
     for (number, place) in places.iter().enumerate() {
         let record = all[&place.partition].iter().find(|record| record.offset == place.offset).unwrap();
         assert_eq!(record.value, number.to_string());
-        assert_eq!(record.recorded_at, place.recorded_at);
+        assert!(!S::TIMES || record.recorded_at == place.recorded_at);
     }
 }
 
@@ -143,7 +143,7 @@ pub async fn times_do_not_fall<S: Subject>() {
         let mut last = Timestamp::from_millis(i64::MIN);
         for record in records {
             assert!(record.recorded_at >= last, "{record:?} is older than the one before");
-            assert_eq!(told[&(partition, record.offset)], record.recorded_at);
+            assert!(!S::TIMES || told[&(partition, record.offset)] == record.recorded_at);
             last = record.recorded_at;
         }
     }

@@ -11,13 +11,14 @@ use std::{
 use rdkafka::{
     ClientContext,
     bindings::{
-        rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
-        rd_kafka_AdminOptions_t, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics,
-        rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names,
-        rd_kafka_TopicCollection_t, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_partitions,
-        rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_base64str, rd_kafka_admin_op_t,
-        rd_kafka_error_code, rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy,
-        rd_kafka_event_error, rd_kafka_event_t, rd_kafka_message_status, rd_kafka_msg_status_t,
+        rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_broker,
+        rd_kafka_AdminOptions_set_request_timeout, rd_kafka_AdminOptions_t, rd_kafka_DescribeTopics,
+        rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
+        rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicCollection_t, rd_kafka_TopicDescription_error,
+        rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_base64str,
+        rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_event_DescribeTopics_result,
+        rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_t, rd_kafka_message_status,
+        rd_kafka_metadata, rd_kafka_metadata_destroy, rd_kafka_metadata_t, rd_kafka_msg_status_t,
         rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t,
     },
     client::Client,
@@ -70,6 +71,8 @@ pub(super) fn describe<C: ClientContext>(
     let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     let mut names = [name.as_ptr()];
     let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // Any will do. Left to itself, the client asks the controller and waits for one.
+    let broker = any_broker(client, timeout)?;
     // SAFETY: `client` is alive for the whole call, and with it the handle. `names` and the name in it live longer than
     // the collection, which copies them anyway. A null buffer of length 0 for the error text is allowed. Every result
     // is checked for null. The request keeps copies of collection and options, and its own hold on the queue: all three
@@ -86,10 +89,38 @@ pub(super) fn describe<C: ClientContext>(
             rd_kafka_AdminOptions_destroy,
         )?;
         rd_kafka_AdminOptions_set_request_timeout(options.ptr(), timeout_ms, ptr::null_mut(), 0);
+        rd_kafka_AdminOptions_set_broker(options.ptr(), broker, ptr::null_mut(), 0);
         rd_kafka_DescribeTopics(rk, topics.ptr(), options.ptr(), queue.ptr());
         Owned::new(rd_kafka_queue_poll(queue.ptr(), timeout_ms), rd_kafka_event_destroy)
     };
     described(&event.ok_or(RDKafkaErrorCode::OperationTimedOut)?)
+}
+
+/// The number of a broker that is there. Blocks, at most for about `timeout`.
+pub(super) fn any_broker<C: ClientContext>(
+    client: &Client<C>,
+    timeout: Duration,
+) -> Result<i32, RDKafkaErrorCode> {
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let mut metadata = ptr::null();
+    // SAFETY: `client` is alive for the whole call. No topic is named, which is allowed and asks for brokers alone. What
+    // is given back is checked, destroyed by its guard, and read before that; its array has the length that comes with it.
+    unsafe {
+        let code = rd_kafka_metadata(client.native_ptr(), 0, ptr::null_mut(), &raw mut metadata, timeout_ms);
+        check(code.into())?;
+        let metadata = Owned::new(metadata.cast_mut(), destroy_metadata).ok_or(RDKafkaErrorCode::Fail)?;
+        let found = *metadata.ptr();
+        if found.brokers.is_null() || found.broker_cnt < 1 {
+            return Err(RDKafkaErrorCode::BrokerNotAvailable);
+        }
+        Ok((*found.brokers).id)
+    }
+}
+
+/// For a guard, which passes what may be changed.
+unsafe extern "C" fn destroy_metadata(metadata: *mut rd_kafka_metadata_t) {
+    // SAFETY: the guard passes what it owns.
+    unsafe { rd_kafka_metadata_destroy(metadata.cast_const()) }
 }
 
 fn described(event: &Owned<rd_kafka_event_t>) -> Result<Described, RDKafkaErrorCode> {

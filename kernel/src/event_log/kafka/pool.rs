@@ -6,8 +6,8 @@
 //! - positions without a record (marks of somebody's transactions) are passed over, but only when the broker has shown
 //!   that it knows of all before `up_to`: a leader that lags right after an election does not make records vanish.
 //!
-//! A consumer that stopped within the partition stays where it is, because the next page is likely to be asked for; what
-//! it fetches ahead meanwhile is bounded by its settings.
+//! A consumer that stopped within the partition stays where it is for a moment, because the next page is likely to be asked
+//! for; what it fetches ahead meanwhile is bounded by its settings.
 
 use std::{
     sync::Arc,
@@ -22,7 +22,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 use schemas::{Partition, Position};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::sleep};
 
 use super::{context::Told, record};
 use crate::event_log::{ReadError, Record};
@@ -31,6 +31,8 @@ use crate::event_log::{ReadError, Record};
 const READS_MAX: usize = 4;
 /// Most bytes of one read: what is over comes with the next.
 const READ_SIZE_MAX: usize = 8 * 1_024 * 1_024;
+/// How long a consumer stays where it stopped, for the next page to be asked for.
+const KEPT_FOR: Duration = Duration::from_millis(200);
 /// How long one read may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -74,11 +76,31 @@ impl Pool {
         let read = spawn_blocking(move || {
             let mut lens = self.take(stretch)?;
             let records = lens.read(&self.topic, stretch)?;
+            let kept = lens.at;
             self.idle.lock().push(lens);
             drop(turn);
-            Ok(records)
+            Ok((records, kept, self))
         });
-        read.await.unwrap_or_else(|error| Err(unavailable(error.to_string())))
+        let (records, kept, pool) = read.await.unwrap_or_else(|error| Err(unavailable(error.to_string())))?;
+        if let Some(at) = kept {
+            // In a task of its own: nobody waits for it, and it ends by itself.
+            tokio::spawn(async move {
+                sleep(KEPT_FOR).await;
+                let _ = spawn_blocking(move || pool.rest(at)).await;
+            });
+        }
+        Ok(records)
+    }
+
+    /// Lets a consumer look away that nobody came back to.
+    fn rest(&self, at: (Partition, Position)) {
+        let mut idle = self.idle.lock();
+        let Some(there) = idle.iter().position(|lens| lens.at == Some(at)) else { return };
+        let mut lens = idle.swap_remove(there);
+        drop(idle);
+        if lens.rest().is_ok() {
+            self.idle.lock().push(lens);
+        }
     }
 
     /// The consumer that is there already, else any, else a new one. One that fails is not given back.
@@ -177,9 +199,10 @@ impl Lens {
                 Some(Err(error)) => trouble = error.to_string(),
             }
         }
-        match reading.next < stretch.up_to && !reading.complete {
-            true => self.at = Some((stretch.partition, reading.next)),
-            false => self.rest()?,
+        if reading.next < stretch.up_to && !reading.complete {
+            self.at = Some((stretch.partition, reading.next));
+        } else {
+            self.rest()?;
         }
         Ok(reading.records)
     }
@@ -233,6 +256,7 @@ impl Reading {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape of `map_err`")]
 fn unavailable(error: KafkaError) -> ReadError {
     ReadError::Unavailable { reason: error.to_string() }
 }

@@ -82,9 +82,15 @@ impl ClientContext for Share {
 
 impl ConsumerContext for Share {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let partitions = list.elements().iter().map(|e| Partition(e.partition().cast_unsigned())).collect();
+        let partitions: Vec<_> =
+            list.elements().iter().map(|e| Partition(e.partition().cast_unsigned())).collect();
         if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.state.lock().changes.push(Change::Assigned(partitions));
+            if !partitions.is_empty() {
+                self.state.lock().changes.push(Change::Assigned(partitions));
+            } else if let Err(error) = consumer.incremental_assign(list) {
+                // "Nothing new for you" has to be agreed to as well.
+                tracing::warn!(%error, "the group's decision could not be followed");
+            }
             return;
         }
         self.revoke(partitions);

@@ -29,7 +29,9 @@ impl Mock {
         thread::spawn(move || {
             let cluster = MockCluster::new(brokers).unwrap();
             told.send(cluster.bootstrap_servers()).unwrap();
-            todo.iter().for_each(|deed| deed(&cluster));
+            for deed in todo {
+                deed(&cluster);
+            }
         });
         Self { deeds, brokers: servers.recv().unwrap() }
     }
@@ -51,14 +53,11 @@ struct Mocked {
 #[async_trait]
 impl Subject for Mocked {
     const DENSE: bool = false;
+    /// The mock cluster tells every writer the time 1234.
+    const TIMES: bool = false;
 
     async fn fresh() -> Self {
-        let mock = Mock::start(1);
-        let settings = KafkaSettings::new(mock.brokers.clone(), "mock").unwrap();
-        let topic = settings.events_topic();
-        mock.run(move |cluster| cluster.create_topic(&topic, PARTITIONS.cast_signed(), 1)).await.unwrap();
-        let log = Some(KafkaLog::open(settings.clone()).await.unwrap());
-        Self { mock, settings, log }
+        Self::on(1).await
     }
 
     fn log(&self) -> SharedLog {
@@ -71,32 +70,24 @@ impl Subject for Mocked {
     }
 }
 
+impl Mocked {
+    /// On so many brokers.
+    async fn on(brokers: i32) -> Self {
+        let mock = Mock::start(brokers);
+        // The mock cluster waits for members that are gone for as long as a session may last.
+        let short = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "200")];
+        let short = short.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let settings =
+            KafkaSettings::new(mock.brokers.clone(), "mock").unwrap().with_properties(short).unwrap();
+        let topic = settings.events_topic();
+        mock.run(move |cluster| cluster.create_topic(&topic, PARTITIONS.cast_signed(), 1)).await.unwrap();
+        let log = Some(KafkaLog::open(settings.clone()).await.unwrap());
+        Self { mock, settings, log }
+    }
+}
+
 mod mocked {
     crate::event_log_conformance!(super::Mocked);
 }
 
-/// Is a real broker there? Locally: KAFKA=127.0.0.1:9092.
-mod real {
-    use super::*;
-
-    struct Real(testing::OnBroker);
-
-    #[async_trait]
-    impl Subject for Real {
-        const DENSE: bool = false;
-
-        async fn fresh() -> Self {
-            Self(testing::OnBroker::fresh(&std::env::var("TRY_KAFKA").unwrap()).await)
-        }
-
-        fn log(&self) -> SharedLog {
-            self.0.log()
-        }
-
-        async fn reopen(&mut self) {
-            self.0.reopen().await;
-        }
-    }
-
-    crate::event_log_conformance!(Real);
-}
+mod faults;

@@ -220,7 +220,11 @@ impl Admin {
     /// The first setting with which a topic cannot be the log. What cannot be seen is taken to be right: not everybody
     /// who may write may look at settings.
     async fn unfit(&self, topic: &str) -> Option<Unfit> {
-        let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
+        // Any broker knows; by itself, the client would wait for the controller.
+        let client = Arc::clone(&self.0);
+        let broker = spawn_blocking(move || native::any_broker(client.inner(), ADMIN_TIMEOUT)).await;
+        let broker = broker.ok().and_then(Result::ok);
+        let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).broker_id(broker);
         let answers = self.0.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
         let described: Result<ConfigResource, String> =
             match answers.map(|answers| answers.into_iter().next()) {

@@ -122,11 +122,8 @@ impl Writer {
         self.desk.check().map_err(|error| unavailable(error.to_string()))?;
         let deadline = Instant::now() + Duration::from_millis(APPEND_DEADLINE_MS);
         let room = Arc::clone(&self.room).acquire_many_owned(weight(&batch));
-        let room = match timeout_at(deadline, room).await {
-            Ok(Ok(room)) => room,
-            Ok(Err(_)) | Err(_) => {
-                return Err(unavailable("too much waits to be acknowledged by the brokers".to_owned()));
-            }
+        let Ok(Ok(room)) = timeout_at(deadline, room).await else {
+            return Err(unavailable("too much waits to be acknowledged by the brokers".to_owned()));
         };
         let answered = self.hand_over(&batch, room).map_err(|error| unavailable(error.to_string()))?;
         match timeout_at(deadline, answered).await {
@@ -252,14 +249,12 @@ fn place(message: &impl Message) -> Result<Place, Failure> {
         }
         KafkaTimestamp::NotAvailable => None,
     };
-    match (Offset::try_from(message.offset()), time) {
-        (Ok(offset), Some(recorded_at)) => Ok(Place { partition, offset, recorded_at }),
-        // A repetition of something so old that the broker does not know any more where it stands.
-        _ => {
-            let reason = "the broker took the record and does not say where it stands".to_owned();
-            Err(Failure { reason, certain: false, refused: false })
-        }
+    if let (Ok(offset), Some(recorded_at)) = (Offset::try_from(message.offset()), time) {
+        return Ok(Place { partition, offset, recorded_at });
     }
+    // A repetition of something so old that the broker does not know any more where it stands.
+    let reason = "the broker took the record and does not say where it stands".to_owned();
+    Err(Failure { reason, certain: false, refused: false })
 }
 
 impl Failure {
