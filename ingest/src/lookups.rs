@@ -76,6 +76,12 @@ impl Lookups {
         }
         answered.await.unwrap_or_else(|_| Err(broken_off()))
     }
+
+    /// Whether no question is under way.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.lock().is_empty()
+    }
 }
 
 impl Asking {
