@@ -37,3 +37,7 @@ real:
 # The console's own tests.
 console:
     cd server/console && node --test
+
+# The real servers, next to what their own clients can do: `just bench-servers --json`, `--help` says more.
+bench-servers *args:
+    cargo run --release -p tests --bin bench-servers -- {{args}}

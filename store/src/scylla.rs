@@ -177,12 +177,12 @@ impl History for ScyllaHistory {
         self.reader().messages(conversation, extent).await
     }
 
-    async fn find(
+    async fn find_all(
         &self,
         conversation: &ConversationId,
-        event_id: &EventId,
-    ) -> Result<Option<Found>, HistoryError> {
-        self.reader().find(conversation, event_id).await
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError> {
+        self.reader().find_all(conversation, event_ids).await
     }
 
     async fn conversations_of(

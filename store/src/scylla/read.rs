@@ -1,6 +1,6 @@
 //! Questions about a conversation as a whole: its state, one of its events, who has it in a list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kernel::{
@@ -21,6 +21,8 @@ use super::{
 const READS_MAX: usize = 5;
 /// Conversations of a list that are looked up at once.
 const LOOKUPS_IN_FLIGHT_MAX: usize = 32;
+/// Ids that are looked up with one request. Scylla takes no more than 100 in a list.
+const IDS_IN_REQUEST_MAX: usize = 50;
 /// Events that are read first for the window of repeats; twice as many each time.
 const REPEATS_FIRST: usize = 128;
 
@@ -61,12 +63,48 @@ struct FoundRow {
     redacted_at: Option<CqlTimestamp>,
 }
 
+/// The same, where several were asked for.
+#[derive(Debug, DeserializeRow)]
+struct FoundAmongRow {
+    event_id: String,
+    offset: Option<i64>,
+    recorded_at: Option<CqlTimestamp>,
+    actor: Option<String>,
+    r#type: Option<String>,
+    posted_offset: Option<i64>,
+    redacted_at: Option<CqlTimestamp>,
+}
+
 /// A conversation that a person stands towards, or has read.
 #[derive(Debug, DeserializeRow)]
 struct OfUserRow {
     conversation: String,
     standing: Option<String>,
     read_up_to: Option<i64>,
+}
+
+impl FoundAmongRow {
+    fn split(self) -> (String, FoundRow) {
+        let Self { event_id, offset, recorded_at, actor, r#type, posted_offset, redacted_at } = self;
+        (event_id, FoundRow { offset, recorded_at, actor, r#type, posted_offset, redacted_at })
+    }
+}
+
+impl FoundRow {
+    /// `None`: something is known of the id, but no valid event has it.
+    fn found(self) -> Result<Option<Found>, HistoryError> {
+        let Self { offset: Some(offset), recorded_at, actor, r#type, posted_offset, redacted_at } = self
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Found {
+            offset: row::place("offset", offset)?,
+            recorded_at: row::time(row::there("recorded_at", recorded_at)?),
+            actor: row::parsed("actor", &row::there("actor", actor)?)?,
+            type_name: row::there("type", r#type)?,
+            redacted: redacted_at.is_some() && posted_offset == Some(offset),
+        }))
+    }
 }
 
 impl Reader<'_> {
@@ -159,25 +197,33 @@ impl Reader<'_> {
         Ok(repeats)
     }
 
-    pub(super) async fn find(
+    /// One id is looked up where it is kept; of several a server that is asked asks the others.
+    pub(super) async fn find_all(
         self,
         conversation: &ConversationId,
-        event_id: &EventId,
-    ) -> Result<Option<Found>, HistoryError> {
-        let values = (conversation.as_str(), event_id.as_str());
-        let found: Option<FoundRow> = self.connection.first(self.selects.get(Select::Found), values).await?;
-        let Some(FoundRow { offset: Some(offset), recorded_at, actor, r#type, posted_offset, redacted_at }) =
-            found
-        else {
-            return Ok(None);
-        };
-        Ok(Some(Found {
-            offset: row::place("offset", offset)?,
-            recorded_at: row::time(row::there("recorded_at", recorded_at)?),
-            actor: row::parsed("actor", &row::there("actor", actor)?)?,
-            type_name: row::there("type", r#type)?,
-            redacted: redacted_at.is_some() && posted_offset == Some(offset),
-        }))
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError> {
+        if let [event_id] = event_ids {
+            let values = (conversation.as_str(), event_id.as_str());
+            let select = self.selects.get(Select::Found);
+            let found: Option<FoundRow> = self.connection.first(select, values).await?;
+            return Ok(vec![found.map_or(Ok(None), FoundRow::found)?]);
+        }
+        let select = self.selects.get(Select::FoundAmong);
+        let requests = event_ids.chunks(IDS_IN_REQUEST_MAX).map(|ids| {
+            let ids: Vec<_> = ids.iter().map(EventId::as_str).collect();
+            self.connection.rows::<FoundAmongRow>(select, (conversation.as_str(), ids))
+        });
+        // Collected, since what is sent borrows from it only.
+        let asked: Vec<_> = requests.collect();
+        let answers: Vec<_> =
+            stream::iter(asked).buffer_unordered(LOOKUPS_IN_FLIGHT_MAX).try_collect().await?;
+        let mut found = HashMap::new();
+        for row in answers.into_iter().flatten() {
+            let (event_id, row) = row.split();
+            found.extend(row.found()?.map(|found| (event_id, found)));
+        }
+        Ok(event_ids.iter().map(|id| found.get(id.as_str()).cloned()).collect())
     }
 
     /// Page by page through all that the person ever stood towards, until enough of them are found.

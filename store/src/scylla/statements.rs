@@ -86,6 +86,9 @@ statements! {
                                   ORDER BY bucket ASC LIMIT ?";
     Found found = "SELECT DISTINCT offset, recorded_at, actor, type, posted_offset, redacted_at
                    FROM ids WHERE conversation = ? AND event_id = ?";
+    FoundAmong found_among =
+        "SELECT DISTINCT event_id, offset, recorded_at, actor, type, posted_offset, redacted_at
+         FROM ids WHERE conversation = ? AND event_id IN ?";
     About about = "SELECT posted_offset, edited_text, edited_at, redacted_by, redacted_at, emoji, user, present
                    FROM ids WHERE conversation = ? AND event_id = ?";
     State state = "SELECT visibility, creator, created_at, title, archived, last_offset, last_at, standings_offset,

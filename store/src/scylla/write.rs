@@ -86,11 +86,13 @@ impl Writer {
 
     /// Makes sure that the history is of this log. If two logs begin at once, the servers keep one of the names, the same for both.
     async fn claim(&self, selects: &Selects, epoch: &Epoch) -> Result<(), HistoryError> {
-        if self.found_epoch(selects).await?.is_none() {
+        let mut found = self.found_epoch(selects).await?;
+        if found.is_none() {
             let values = (epoch.as_str(), Stamp::SAME.number());
             self.connection.insert(self.inserts.get(Insert::Epoch), values).await?;
+            found = self.found_epoch(selects).await?;
         }
-        match self.found_epoch(selects).await? {
+        match found {
             Some(found) if found == *epoch => Ok(()),
             Some(found) => Err(HistoryError::OtherLog { expected: epoch.clone(), found }),
             None => Err(unavailable(&"the name of the log was written and is not there")),
