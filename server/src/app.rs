@@ -79,7 +79,7 @@ impl App {
         let lock = match settings.backing {
             Backing::Embedded => Some(lock(&dir, settings)?),
             // Whatever is in the folder then is the same for all processes.
-            Backing::Servers { .. } => None,
+            Backing::Servers(_) => None,
         };
         let key = Arc::new(token_key(&settings.data, settings.token_key.as_deref())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
