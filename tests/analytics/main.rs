@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use tests::{Api, tools, tools::Kit};
+use tests::{Api, Registry, registry, tools, tools::Kit};
 
 mod console;
 mod counted;
@@ -34,7 +34,7 @@ struct Seen {
 
 #[tokio::test]
 async fn a_stranger_reads_what_the_interface_says() -> anyhow::Result<()> {
-    let Some((site, kit)) = stage("the Python consumer").await? else { return Ok(()) };
+    let Some((site, kit)) = stage("the Python consumer", &[]).await? else { return Ok(()) };
     let ann = site.server().api("ann").await?;
     talk::talk(&site).await?;
 
@@ -59,7 +59,7 @@ async fn a_stranger_reads_what_the_interface_says() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_example_counts_what_was_posted() -> anyhow::Result<()> {
-    let Some((site, kit)) = stage("the analytics example").await? else { return Ok(()) };
+    let Some((site, kit)) = stage("the analytics example", &[]).await? else { return Ok(()) };
     let mut expected = Counts::default();
     for archive in counted::archives(site.server().folder())? {
         site.import(&archive).await?;
@@ -83,10 +83,40 @@ async fn the_example_counts_what_was_posted() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn records_carry_the_ids_that_another_registry_gave() -> anyhow::Result<()> {
+    let registry = Registry::start().await?;
+    let options = ["--schema-registry", &registry.url()];
+    let Some((site, kit)) = stage("the Python consumer of registered ids", &options).await? else {
+        return Ok(());
+    };
+    talk::talk(&site).await?;
+
+    let given = registry.registered().await;
+    let newest = given.last().context("nothing was registered")?;
+    ensure!(given.iter().all(|one| one.subject == format!("{}-value", site.topic())), "{given:#?}");
+    let id = registry::FIRST_ID + u32::try_from(given.len())? - 1;
+    // It asks our registry for the schema of each record, so that one knows the ids of the other.
+    let decoded = decoded(&site, &kit).await?;
+    let other = decoded.iter().find(|record| record["schema_id"] != id);
+    ensure!(!decoded.is_empty() && other.is_none(), "not all carry {id}: {other:?}");
+    let url = format!("{}/schemas/ids/{id}", site.server().url());
+    let answer = reqwest::Client::builder().no_proxy().build()?.get(url).send().await?;
+    let told: Value = answer.error_for_status()?.json().await?;
+    ensure!(told["schema"] == newest.schema, "{told} is not {}", newest.schema);
+
+    let verdict = site.verify().await?;
+    ensure!(verdict.contains("same") && !verdict.contains("DIFFERENT"), "{verdict}");
+    // Who does not ask the registry cannot read the records.
+    let plainly = site.verify_plainly().await;
+    ensure!(plainly.is_err(), "without the registry: {plainly:?}");
+    Ok(())
+}
+
 /// A server on Kafka, and Python with Confluent's client. `None`: the test is skipped.
-async fn stage(test: &str) -> anyhow::Result<Option<(Site, Kit)>> {
+async fn stage(test: &str, options: &[&str]) -> anyhow::Result<Option<(Site, Kit)>> {
     let Some(kit) = tools::python(test, EXAMPLE).await? else { return Ok(None) };
-    Ok(Site::start(test).await?.map(|site| (site, kit)))
+    Ok(Site::start(test, options).await?.map(|site| (site, kit)))
 }
 
 /// Every record of the topic, as Confluent's client decodes it.

@@ -1,33 +1,31 @@
 //! A `tidings serve` on Kafka and a CQL store, with topics and tables of its own.
 
-use std::{path::Path, process::Stdio};
+use std::path::Path;
 
-use anyhow::{Context, ensure};
-use rand::Rng;
-use tests::{Server, binary, cassandra, kafka};
-use tokio::process::Command;
+use anyhow::Context;
+use tests::{
+    Server,
+    backing::{Backing, tidings},
+};
 
 /// Enough that conversations lie in different ones.
-const PARTITIONS: &str = "3";
+const PARTITIONS: u32 = 3;
+const VERIFY: [&str; 2] = ["history", "verify"];
 
 pub(crate) struct Site {
     server: Server,
-    brokers: String,
-    prefix: String,
+    backing: Backing,
+    /// Further options of every command that opens the log.
+    options: Vec<String>,
 }
 
 impl Site {
     /// `None`: the test is skipped, because there is no Kafka or no CQL store.
-    pub(crate) async fn start(test: &str) -> anyhow::Result<Option<Self>> {
-        let Some(brokers) = kafka::shared(test).await? else { return Ok(None) };
-        let Some(nodes) = cassandra::shared(test).await? else { return Ok(None) };
-        let prefix = format!("analytics_{:08x}", rand::rng().random::<u32>());
-        let (log, history) = (format!("kafka://{brokers}/{prefix}"), format!("scylla://{nodes}/{prefix}"));
-        let topics = ["topics", "create", "--partitions", PARTITIONS, "--replication", "1", "--log", &log];
-        tidings(&topics).await?;
-        tidings(&["history", "migrate", "--replication", "1", "--history", &history]).await?;
-        let server = Server::start_with(&["--log", &log, "--history", &history]).await?;
-        Ok(Some(Self { server, brokers, prefix }))
+    pub(crate) async fn start(test: &str, options: &[&str]) -> anyhow::Result<Option<Self>> {
+        let Some(backing) = Backing::fresh(test, PARTITIONS).await? else { return Ok(None) };
+        let server = Server::start_with(&[&backing.options()[..], options].concat()).await?;
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Ok(Some(Self { server, backing, options }))
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -35,11 +33,11 @@ impl Site {
     }
 
     pub(crate) fn brokers(&self) -> &str {
-        &self.brokers
+        self.backing.brokers()
     }
 
     pub(crate) fn topic(&self) -> String {
-        format!("{}.events", self.prefix)
+        self.backing.topic()
     }
 
     /// Imports a chat log through the server.
@@ -51,12 +49,15 @@ impl Site {
         tidings(&["import", archive, "--url", &self.server.url(), "--token", token.trim()]).await?;
         Ok(())
     }
-}
 
-/// Runs a command of the binary to its end, and gives what it printed.
-async fn tidings(args: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(binary::path()?).args(args).stdin(Stdio::null()).output().await?;
-    let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success(), "{args:?} ended with {}: {stdout}{stderr}", output.status);
-    Ok(stdout)
+    /// Folds the log once more and compares with the history; with the options of the server.
+    pub(crate) async fn verify(&self) -> anyhow::Result<String> {
+        let options: Vec<_> = self.options.iter().map(String::as_str).collect();
+        tidings(&[&VERIFY[..], &self.backing.options(), &options].concat()).await
+    }
+
+    /// The same by somebody who does not know of the options.
+    pub(crate) async fn verify_plainly(&self) -> anyhow::Result<String> {
+        tidings(&[&VERIFY[..], &self.backing.options()].concat()).await
+    }
 }

@@ -1,5 +1,6 @@
 //! The parts together, in the real process: what one way in was told, every way out must say.
 
+mod apart;
 mod archives;
 mod seen;
 mod traces;

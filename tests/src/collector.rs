@@ -1,35 +1,26 @@
 //! A collector of traces: takes what OpenTelemetry exporters send over HTTP with protobuf, and keeps the spans.
-//!
-//! Only as much HTTP as an exporter speaks: requests with a length, one after another on a connection.
 
-use std::net::SocketAddr;
-
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
     common::v1::{KeyValue, any_value::Value},
     trace::v1::ResourceSpans,
 };
 use prost::Message;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::{JoinHandle, JoinSet},
-    time::timeout,
+use tokio::{sync::watch, time::timeout};
+
+use crate::{
+    http::{Listening, Request, Response},
+    wait::SOON,
 };
 
-use crate::wait::SOON;
-
-/// Largest body that is read, in bytes.
-const BODY_LEN_MAX: usize = 64 * 1_024 * 1_024;
+const PROTOBUF: &str = "application/x-protobuf";
 
 /// See the module. Ends when it is dropped.
 #[derive(Debug)]
 pub struct Collector {
-    address: SocketAddr,
+    listening: Listening,
     spans: watch::Receiver<Vec<Span>>,
-    task: JoinHandle<()>,
 }
 
 /// A span as the tests look at it; ids in hex, as they stand in headers.
@@ -39,6 +30,8 @@ pub struct Span {
     pub service: String,
     /// Which process of it (`service.instance.id`).
     pub instance: String,
+    /// What that process does (`tidings.role`).
+    pub role: String,
     /// The trace it is part of.
     pub trace: String,
     /// Its id.
@@ -59,22 +52,17 @@ impl Collector {
     /// # Errors
     /// There is none.
     pub async fn start() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let (sender, spans) = watch::channel(Vec::new());
-        let task = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((socket, _)) = listener.accept().await {
-                let sender = sender.clone();
-                connections.spawn(async move { serve(socket, &sender).await });
-            }
+        let listening = Listening::start(move |request| {
+            let taken = take(&request, &sender);
+            async move { taken }
         });
-        Ok(Self { address, spans, task })
+        Ok(Self { listening: listening.await?, spans })
     }
 
     /// What `--otlp-endpoint` is to say.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.listening.url()
     }
 
     /// The spans of a trace so far.
@@ -101,12 +89,6 @@ impl Collector {
     }
 }
 
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl Span {
     /// The value of a field.
     pub fn field(&self, name: &str) -> Option<&str> {
@@ -114,63 +96,26 @@ impl Span {
     }
 }
 
-async fn serve(socket: TcpStream, spans: &watch::Sender<Vec<Span>>) -> anyhow::Result<()> {
-    let mut socket = BufReader::new(socket);
-    while let Some(body) = request(&mut socket).await? {
-        let request = ExportTraceServiceRequest::decode(body.as_slice()).context("no spans")?;
-        let came = request.resource_spans.iter().flat_map(read);
-        spans.send_modify(|spans| spans.extend(came));
-        let answer = ExportTraceServiceResponse::default().encode_to_vec();
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: {}\r\n\r\n",
-            answer.len()
-        );
-        socket.write_all(head.as_bytes()).await?;
-        socket.write_all(&answer).await?;
-    }
-    Ok(())
-}
-
-/// The body of the next request; `None`: the connection ended.
-async fn request(socket: &mut BufReader<TcpStream>) -> anyhow::Result<Option<Vec<u8>>> {
-    let mut line = String::new();
-    if socket.read_line(&mut line).await? == 0 {
-        return Ok(None);
-    }
-    ensure!(line.starts_with("POST /v1/traces "), "no export: {line}");
-    let mut len = None;
-    loop {
-        line.clear();
-        ensure!(socket.read_line(&mut line).await? > 0, "the head broke off");
-        match line.trim_end().split_once(':') {
-            None => break,
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                len = Some(value.trim().parse::<usize>()?);
-            }
-            Some((name, value)) if name.eq_ignore_ascii_case("content-type") => {
-                ensure!(value.trim() == "application/x-protobuf", "no protobuf: {value}");
-            }
-            Some(_) => {}
-        }
-    }
-    let len = len.context("a request without a length")?;
-    if len > BODY_LEN_MAX {
-        bail!("a body of {len} bytes");
-    }
-    let mut body = vec![0; len];
-    socket.read_exact(&mut body).await?;
-    Ok(Some(body))
+fn take(request: &Request, spans: &watch::Sender<Vec<Span>>) -> anyhow::Result<Response> {
+    let Request { line, content_type, body } = request;
+    ensure!(line == "POST /v1/traces" && content_type == PROTOBUF, "no export: {line}, {content_type}");
+    let export = ExportTraceServiceRequest::decode(body.as_slice()).context("no spans")?;
+    let came = export.resource_spans.iter().flat_map(read);
+    spans.send_modify(|spans| spans.extend(came));
+    let body = ExportTraceServiceResponse::default().encode_to_vec();
+    Ok(Response { status: "200 OK", content_type: PROTOBUF, body })
 }
 
 fn read(group: &ResourceSpans) -> Vec<Span> {
     let about = group.resource.as_ref().map(|resource| fields(&resource.attributes)).unwrap_or_default();
     let of =
         |name: &str| about.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value).to_owned();
-    let (service, instance) = (of("service.name"), of("service.instance.id"));
+    let (service, instance, role) = (of("service.name"), of("service.instance.id"), of("tidings.role"));
     let spans = group.scope_spans.iter().flat_map(|scope| &scope.spans);
     let read = |span: &opentelemetry_proto::tonic::trace::v1::Span| Span {
         service: service.clone(),
         instance: instance.clone(),
+        role: role.clone(),
         trace: hex(&span.trace_id),
         id: hex(&span.span_id),
         parent: hex(&span.parent_span_id),
