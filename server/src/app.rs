@@ -79,7 +79,7 @@ impl App {
         let lock = match settings.backing {
             Backing::Embedded => Some(lock(&dir, settings)?),
             // Whatever is in the folder then is the same for all processes.
-            Backing::Servers { .. } => None,
+            Backing::Servers(_) => None,
         };
         let key = Arc::new(token_key(&settings.data, settings.token_key.as_deref())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -94,14 +94,15 @@ impl App {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let tails = Tails::of(&log);
-        let mut asked = vec![checks::log(Arc::clone(&log), tails.clone()), checks::draining(stopped.clone())];
+        let mut asked = vec![checks::log(Arc::clone(&log), tails.clone())];
         if let Some(followers) = &followers {
             asked.push(checks::mirror(Arc::clone(&followers.mirror), tails.clone()));
         }
+        asked.push(checks::history(log, history, tails));
         if let Some(projector) = &projector {
             asked.push(checks::projector(projector.failure()));
         }
-        asked.push(checks::history(log, history, tails));
+        asked.push(checks::draining(stopped.clone()));
         let (told, own) = Told::start(asked, &stopped, settings.metrics_listen).await?;
         let guests = settings.guests();
         let (ingest, fanout) =

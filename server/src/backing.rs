@@ -22,7 +22,7 @@ use crate::{
         Registry,
         client::{RegistryAddress, register},
     },
-    settings::Backing,
+    settings::{Backing, Servers},
 };
 
 /// Partitions of the embedded log: one file has one writer, so more would bring nothing.
@@ -51,7 +51,8 @@ impl Opened {
                 let registry = Registry::new(EMBEDDED_TOPIC, &RegisteredIds::default())?;
                 Ok(Self { log: Arc::new(log), history, registry })
             }
-            Backing::Servers { log, registry, history } => {
+            Backing::Servers(servers) => {
+                let Servers { log, registry, history } = &**servers;
                 let (log, registry) = open_log(log, registry.as_ref()).await?;
                 let opened = ScyllaHistory::open(history.clone()).await;
                 let history = Arc::new(opened.with_context(|| format!("the history {history}"))?);

@@ -58,7 +58,7 @@ pub struct Cli {
 /// The commands; what each is for stands with its options.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serving::ServeArgs),
+    Serve(Box<serving::ServeArgs>),
     Token(token::TokenArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),

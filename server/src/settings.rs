@@ -52,14 +52,18 @@ pub enum Backing {
     /// In the data folder; one process does everything.
     Embedded,
     /// On servers that many processes share.
-    Servers {
-        /// The log.
-        log: KafkaSettings,
-        /// Where the schemas of its records are registered, and get their ids; `None`: this server is the registry.
-        registry: Option<RegistryAddress>,
-        /// The history.
-        history: ScyllaSettings,
-    },
+    Servers(Box<Servers>),
+}
+
+/// The servers that log and history are on.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    /// The log.
+    pub log: KafkaSettings,
+    /// Where the schemas of its records are registered, and get their ids; `None`: this server is the registry.
+    pub registry: Option<RegistryAddress>,
+    /// The history.
+    pub history: ScyllaSettings,
 }
 
 /// Settings of `tidings serve`.

@@ -18,8 +18,10 @@ pub(crate) mod metrics;
 mod process;
 pub(crate) mod traces;
 
-/// What a server says when nothing else is chosen: warnings, and what its own parts tell.
-pub const SERVER: &str = "warn,server=info,ingest=info,fanout=info,store=info,kernel=info";
+/// What a server says when nothing else is chosen: warnings, and what its own parts tell. Of the CQL driver only errors:
+/// it hands on the servers' advice (a keyspace chosen by `USE`, batches over partitions), which concerns choices that were made
+/// on purpose, and repeats it with every connection and batch.
+pub const SERVER: &str = "warn,scylla=error,server=info,ingest=info,fanout=info,store=info,kernel=info";
 /// What a command says: what goes wrong in a server within its process. Its results speak for the rest.
 pub const COMMAND: &str = "error";
 
@@ -27,7 +29,7 @@ pub const COMMAND: &str = "error";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Seen from outside")]
 pub struct Settings {
-    /// Send traces to this OpenTelemetry collector, by HTTP; Jaeger listens at http://HOST:4318
+    /// Send traces to this OpenTelemetry collector, by HTTP; Jaeger takes them at port 4318
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = endpoint)]
     pub otlp_endpoint: Option<Url>,
     /// Which part of the traces that begin here is sent, from 0 to 1

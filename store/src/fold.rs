@@ -3,6 +3,7 @@
 //! Invariant: the place moves only when the rows before it are durable. A step that fails can be taken again, and goes
 //! on where it failed: nothing is left out and nothing is judged twice.
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use kernel::{
     event_log::{BATCH_LEN_MAX, ReadError, Record, SharedLog},
     history::{self, Batch, Depth, HistoryError, SharedHistory},
@@ -17,6 +18,9 @@ use crate::{
     project::{Projection, Stretch, Unread, project},
     states::{States, WEIGHT_MAX},
 };
+
+/// States that are loaded at once.
+const LOADS_IN_FLIGHT_MAX: usize = 16;
 
 /// Why a fold does not go on.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -189,10 +193,19 @@ impl Fold {
         Ok(())
     }
 
-    /// Loads the states that are needed and not at hand.
+    /// Loads the states that are needed and not at hand. After an error those that came are kept.
     async fn load(&mut self, records: &[Record]) -> Result<(), ProjectError> {
-        for conversation in self.states.missing(records) {
-            let snapshot = self.history.snapshot(self.partition, &conversation, Depth::Fold).await?;
+        let (history, partition) = (SharedHistory::clone(&self.history), self.partition);
+        let load = |conversation| {
+            let history = &history;
+            async move {
+                let snapshot = history.snapshot(partition, &conversation, Depth::Fold).await?;
+                Ok::<_, HistoryError>((conversation, snapshot))
+            }
+        };
+        let loads = self.states.missing(records).into_iter().map(load).collect::<Vec<_>>();
+        let mut loads = stream::iter(loads).buffer_unordered(LOADS_IN_FLIGHT_MAX);
+        while let Some((conversation, snapshot)) = loads.try_next().await? {
             if snapshot.position < self.place {
                 let (place, found) = (self.place, snapshot.position);
                 return Err(ProjectError::WentBack { partition: self.partition, place, found });

@@ -1,9 +1,8 @@
 //! The server is killed again and again while people post; what was accepted must be there, once, in order.
 //!
-//! `workload` makes the trouble and keeps a record of every attempt; `checker` knows nothing of it and judges the record
-//! against what the server says afterwards.
+//! `workload` makes the trouble and keeps a record of every attempt; [`tests::checker`] knows nothing of it and judges the
+//! record against what the server says afterwards.
 
-mod checker;
 mod workload;
 
 use std::{
@@ -11,9 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use checker::Verdict;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use tests::{Observer, Server};
+use tests::{
+    Observer, Server,
+    checker::{Evidence, Verdict},
+    sent::{Act, Sent},
+};
 use workload::Workload;
 
 const ROUNDS_DEFAULT: usize = 10;
@@ -40,8 +42,11 @@ async fn what_was_accepted_outlives_every_kill() -> anyhow::Result<()> {
     let mut server = Server::start().await?;
     let api = server.api("ann").await?;
     let mut created = Vec::new();
-    for conversation in CONVERSATIONS {
-        created.push(api.create(conversation).await?.offset);
+    for (conversation, number) in CONVERSATIONS.iter().zip(0..) {
+        let id = format!("create-{conversation}");
+        let mut sent = Sent::new(conversation, "ann", number, id, Act::Create { private: false });
+        sent.answers.push(api.send(&sent).await);
+        created.push(sent);
     }
     let observers =
         CONVERSATIONS.map(|conversation| Observer::start(&server.url(), api.token(), conversation));
@@ -63,17 +68,24 @@ async fn what_was_accepted_outlives_every_kill() -> anyhow::Result<()> {
         }
     }
     let begun = Instant::now();
-    let record = workload.finish().await?;
+    let mut record = workload.finish().await?;
+    record.extend(created);
     let mut verdict = Verdict::default();
-    for ((conversation, observer), created) in CONVERSATIONS.iter().zip(&observers).zip(created) {
+    for (conversation, observer) in CONVERSATIONS.iter().zip(observers) {
         let events = api.events(conversation).await?;
-        let last = events.last().map_or(created, |event| event.offset);
+        let last = events.last().map_or(0, |event| event.offset);
         let session = observer.reached(last).await?;
-        let messages = api.messages(conversation).await?;
-        let attempts = record.iter().filter(|attempt| attempt.conversation == *conversation);
-        verdict.judge(attempts, &events, &messages, &session.events);
+        verdict.judge(&Evidence {
+            conversation,
+            sent: &record,
+            events: &events,
+            messages: &api.messages(conversation).await?,
+            members: &api.members(conversation).await?,
+            sessions: &[("of ann".to_owned(), session.events)],
+            topic: None,
+        });
     }
-    let again: u32 = record.iter().map(|sent| sent.tries - 1).sum();
+    let again: usize = record.iter().map(|sent| sent.answers.len() - 1).sum();
     let (sent, took) = (record.len(), begun.elapsed());
     writeln!(
         io::stderr(),

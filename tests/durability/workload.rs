@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use tests::{Api, Server, api::Answer, wait::SOON};
+use tests::{
+    Api, Server,
+    api::Answer,
+    sent::{Act, Sent},
+    wait::SOON,
+};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -14,25 +19,6 @@ use tokio::{
 
 /// Pause before an unknown message is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
-
-/// A message that was accepted, as its sender knows it.
-#[derive(Debug, Clone)]
-pub(crate) struct Sent {
-    /// Where to.
-    pub(crate) conversation: String,
-    /// By whom.
-    pub(crate) author: String,
-    /// The number of the message among those of this author, from 0.
-    pub(crate) number: u64,
-    /// Its id.
-    pub(crate) id: String,
-    /// Its text.
-    pub(crate) text: String,
-    /// The position that was answered.
-    pub(crate) offset: u64,
-    /// How often it was sent.
-    pub(crate) tries: u32,
-}
 
 /// Posters at work.
 pub(crate) struct Workload {
@@ -103,29 +89,28 @@ impl Poster {
             }
             let turn = self.rng.random_range(0..self.conversations.len());
             let conversation = self.conversations.get(turn).context("a conversation")?.clone();
-            sent.push(self.send(conversation, number).await?);
+            sent.push(self.send(&conversation, number).await?);
         }
         Ok(sent)
     }
 
     /// Sends one message until it is known to be accepted.
-    async fn send(&mut self, conversation: String, number: u64) -> anyhow::Result<Sent> {
-        let author = self.name.clone();
+    async fn send(&mut self, conversation: &str, number: u64) -> anyhow::Result<Sent> {
+        let author = &self.name;
         let id = format!("{author}.{number}");
         let text = format!("{number} of {author}: {}", "é".repeat(self.rng.random_range(1..400)));
+        let mut sent = Sent::new(conversation, author, number, id, Act::Post { text });
         let deadline = Instant::now() + SOON;
-        let mut tries = 0;
         loop {
-            tries += 1;
-            match self.api.post(&conversation, &id, &text).await {
-                Answer::Accepted(accepted) => {
-                    let offset = accepted.offset;
-                    return Ok(Sent { conversation, author, number, id, text, offset, tries });
-                }
+            let answer = self.api.send(&sent).await;
+            sent.answers.push(answer.clone());
+            let tries = sent.answers.len();
+            match answer {
+                Answer::Accepted(_) => return Ok(sent),
                 Answer::Unknown(_) if Instant::now() < deadline => sleep(RETRY_PAUSE).await,
-                Answer::Unknown(why) => bail!("{id} had no answer for {} s: {why}", SOON.as_secs()),
+                Answer::Unknown(why) => bail!("{} had no answer for {} s: {why}", sent.id, SOON.as_secs()),
                 Answer::Refused(status, code) => {
-                    bail!("{id} was refused after {tries} tries: {status} {code}")
+                    bail!("{} was refused after {tries} tries: {status} {code}", sent.id)
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use tests::{Observer, Server, scrape::Scrape, server::free_address, tools, wait::until};
+use tests::{Observer, Server, address::free_address, scrape::Scrape, tools, wait::until};
 use tokio::{io::AsyncWriteExt, process::Command};
 
 /// Everything that a server counts after some traffic.

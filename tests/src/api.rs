@@ -7,6 +7,8 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+use crate::sent::Sent;
+
 /// How long one request may take before the client gives it up.
 const REQUEST_WAIT: Duration = Duration::from_secs(15);
 /// Messages in a page.
@@ -69,7 +71,15 @@ impl Api {
     /// # Errors
     /// The client cannot be set up.
     pub fn new(url: String, token: String) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().timeout(REQUEST_WAIT).build()?;
+        Self::waiting(url, token, REQUEST_WAIT)
+    }
+
+    /// The same for somebody who gives a request up after `wait`.
+    ///
+    /// # Errors
+    /// The client cannot be set up.
+    pub fn waiting(url: String, token: String, wait: Duration) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().timeout(wait).build()?;
         Ok(Self { http, url, token })
     }
 
@@ -91,6 +101,12 @@ impl Api {
     pub async fn post(&self, conversation: &str, id: &str, text: &str) -> Answer {
         let path = format!("/v1/conversations/{conversation}/messages");
         self.command(Method::POST, &path, &json!({"client_message_id": id, "text": text})).await
+    }
+
+    /// Sends a command once, as its sender has it.
+    pub async fn send(&self, sent: &Sent) -> Answer {
+        let (method, path, body) = sent.request();
+        self.command(method, &path, &body).await
     }
 
     /// Sends a command once.
@@ -158,6 +174,23 @@ impl Api {
                 _ => return Ok(all),
             }
         }
+    }
+
+    /// The members of a conversation, in the order in which they are given.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn members(&self, conversation: &str) -> anyhow::Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Conversation {
+            members: Vec<Member>,
+        }
+        #[derive(Deserialize)]
+        struct Member {
+            user: String,
+        }
+        let found: Conversation = self.ask(&format!("/v1/conversations/{conversation}")).await?;
+        Ok(found.members.into_iter().map(|member| member.user).collect())
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

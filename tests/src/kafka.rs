@@ -64,7 +64,8 @@ impl Program for Broker {
     }
 }
 
-/// Topics are made by command, never by a typing error; a group starts without waiting for more members. The controller
+/// Topics are made by command, never by a typing error; a group starts without waiting for more
+/// members, and may lose a silent one soon. The controller
 /// forgets a killed broker soon: until then it does not let the next one in.
 fn properties(address: SocketAddr, controller: SocketAddr, data: &Path) -> String {
     format!(
@@ -79,6 +80,7 @@ auto.create.topics.enable=false
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 log.cleaner.dedupe.buffer.size=4194304
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1

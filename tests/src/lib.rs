@@ -1,9 +1,10 @@
-//! What the tests that cross crates share: the real binary, the servers that it works with, and the ways in which people
-//! reach it.
+//! What the tests that cross crates share: the real binary, the servers that it works with, the ways in which people reach
+//! it, and the judge of what they saw.
 //!
-//! Reading path: [`server`] (start, kill, restart), [`api`] (HTTP), [`observer`] (a session), [`tools`] (programs in other
-//! languages), [`jvm`] (servers of others) with [`kafka`] and [`cassandra`], [`collector`] (where traces go), [`scrape`] (what
-//! is counted), [`wait`].
+//! Reading path: [`node`] (a process of the binary), [`server`] (one that does everything) and [`cluster`] (several, by
+//! role), [`api`] (HTTP), [`observer`] and [`caller`] (sessions), [`topic`] (the topic as strangers read it), [`sent`] (what a
+//! sender was told), [`checker`] (whether it is all true), [`tools`] (programs in other languages), [`jvm`] (servers of
+//! others) with [`kafka`] and [`cassandra`], [`collector`] (where traces go), [`scrape`] (what is counted), [`wait`].
 //!
 //! Invariants: a server is a real process on its own folder and port, and ends with the value that
 //! started it; nothing sleeps for a fixed time, everything waits for a condition until a deadline.
@@ -11,20 +12,30 @@
 pub mod address;
 pub mod api;
 pub mod binary;
+pub mod caller;
 pub mod cassandra;
+pub mod checker;
+pub mod cluster;
 pub mod collector;
 pub mod jvm;
 pub mod kafka;
+pub mod node;
 pub mod observer;
 pub mod scrape;
+pub mod sent;
 pub mod server;
 pub mod signal;
 pub mod tools;
+pub mod topic;
 pub mod wait;
+mod wire;
 
 pub use api::Api;
+pub use caller::Caller;
 pub use cassandra::Cassandra;
+pub use cluster::Cluster;
 pub use collector::Collector;
 pub use kafka::Kafka;
+pub use node::Node;
 pub use observer::Observer;
 pub use server::Server;

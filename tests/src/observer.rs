@@ -1,4 +1,5 @@
-//! A session: a small client of the real-time protocol that stays subscribed, whatever happens to the server.
+//! A session: a small client of the real-time protocol that stays subscribed, whatever happens to the servers. When its node
+//! is gone it goes on at the next one, from its position.
 //!
 //! It keeps every event that it was sent, in the order in which they came, and drops none: what the server sends
 //! twice stands there twice.
@@ -7,20 +8,19 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures_util::{SinkExt, StreamExt};
-use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 use tokio::{
-    net::TcpStream,
     sync::watch,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{Message, protocol::CloseFrame},
-};
+use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
-use crate::{api::EventLine, wait::SOON};
+use crate::{
+    api::EventLine,
+    wait::SOON,
+    wire::{self, ANSWER_WAIT, Publication, Reply, Socket, Subscribed},
+};
 
 /// Pause before the next connection.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
@@ -29,7 +29,17 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Observer {
     seen: watch::Receiver<Seen>,
+    wishes: watch::Sender<Wishes>,
     task: JoinHandle<()>,
+}
+
+/// What the test wants of a session.
+#[derive(Debug, Default, Clone, Copy)]
+struct Wishes {
+    /// It reads nothing.
+    paused: bool,
+    /// How often it was told to go to another node.
+    moves: usize,
 }
 
 /// What an observer knows.
@@ -45,59 +55,58 @@ pub struct Seen {
     pub trouble: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Reply {
-    id: u32,
-    error: Option<Box<RawValue>>,
-    subscribe: Option<Subscribed>,
-    push: Option<Push>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Subscribed {
-    epoch: String,
-    offset: u64,
-    recovered: bool,
-    publications: Vec<Publication>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Push {
-    r#pub: Option<Publication>,
-}
-
-#[derive(Deserialize)]
-struct Publication {
-    data: Box<RawValue>,
-    offset: u64,
-}
-
 /// A client that keeps its position.
 struct Client {
-    address: String,
+    addresses: Vec<String>,
+    /// Which connection this is.
+    turn: usize,
     token: String,
     conversation: String,
     offset: u64,
     epoch: String,
     seen: watch::Sender<Seen>,
+    wishes: watch::Receiver<Wishes>,
+}
+
+/// Whether a session goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Read,
+    /// There is nothing more to come from this connection.
+    Reconnect,
 }
 
 impl Observer {
     /// Subscribes to a conversation from its beginning.
     pub fn start(url: &str, token: &str, conversation: &str) -> Self {
+        Self::roaming(&[url.to_owned()], token, conversation)
+    }
+
+    /// The same, at the first of several nodes; at the next one whenever its connection ends.
+    pub fn roaming(urls: &[String], token: &str, conversation: &str) -> Self {
         let (sender, seen) = watch::channel(Seen::default());
+        let (wishes, heard) = watch::channel(Wishes::default());
         let client = Client {
-            address: url.trim_start_matches("http://").to_owned(),
+            addresses: urls.iter().map(|url| wire::host_of(url)).collect(),
+            turn: 0,
             token: token.to_owned(),
             conversation: conversation.to_owned(),
             offset: 0,
             epoch: String::new(),
             seen: sender,
+            wishes: heard,
         };
-        Self { seen, task: tokio::spawn(client.run()) }
+        Self { seen, wishes, task: tokio::spawn(client.run()) }
+    }
+
+    /// From now on it reads nothing, or reads again.
+    pub fn pause(&self, paused: bool) {
+        self.wishes.send_modify(|wishes| wishes.paused = paused);
+    }
+
+    /// Lets it end its connection and go on at the next node.
+    pub fn move_on(&self) {
+        self.wishes.send_modify(|wishes| wishes.moves += 1);
     }
 
     /// What it knows now.
@@ -166,41 +175,65 @@ impl Client {
 
     /// One connection, from its beginning to its end. An error is one that a client must not meet.
     async fn session(&mut self) -> anyhow::Result<()> {
-        let Ok(socket) = TcpStream::connect(&self.address).await else { return Ok(()) };
-        let url = format!("ws://{}/connection/websocket", self.address);
-        let Ok((mut socket, _)) = client_async(url, socket).await else { return Ok(()) };
-        let connect = json!({"id": 1, "connect": {"token": self.token}});
+        let deadline = Instant::now() + ANSWER_WAIT;
+        let turn = self.turn % self.addresses.len();
+        self.turn += 1;
+        let address = self.addresses.get(turn).context("no address")?;
+        let Ok(Some(mut socket)) = timeout(ANSWER_WAIT, wire::dial(address)).await else { return Ok(()) };
         let Self { conversation, offset, epoch, .. } = &*self;
         let subscribe = json!({"channel": conversation, "recover": true, "offset": offset, "epoch": epoch});
         let subscribe = json!({"id": 2, "subscribe": subscribe});
-        if socket.send(Message::text(format!("{connect}\n{subscribe}"))).await.is_err() {
+        let first = format!("{}\n{subscribe}", wire::connect(&self.token));
+        if socket.send(Message::text(first)).await.is_err() {
             return Ok(());
         }
-        while let Some(Ok(message)) = socket.next().await {
-            match message {
-                Message::Text(text) => self.take(&text, &mut socket).await?,
-                Message::Close(frame) => self.closed(frame)?,
-                _ => {}
+        let (before, moves) = (self.seen.borrow().subscribed, self.wishes.borrow().moves);
+        loop {
+            let Wishes { paused, moves: now } = *self.wishes.borrow_and_update();
+            if now > moves {
+                return Ok(());
+            }
+            let waits = !paused && self.seen.borrow().subscribed == before;
+            tokio::select! {
+                message = socket.next(), if !paused => {
+                    let Some(Ok(message)) = message else { return Ok(()) };
+                    let next = match message {
+                        Message::Text(text) => self.take(&text, &mut socket).await?,
+                        Message::Close(frame) => self.closed(frame)?,
+                        _ => Next::Read,
+                    };
+                    if next == Next::Reconnect {
+                        return Ok(());
+                    }
+                }
+                changed = self.wishes.changed() => changed.context("the observer is gone")?,
+                () = sleep_until(deadline), if waits => return Ok(()),
             }
         }
-        Ok(())
     }
 
-    async fn take(&mut self, text: &str, socket: &mut WebSocketStream<TcpStream>) -> anyhow::Result<()> {
+    async fn take(&mut self, text: &str, socket: &mut Socket) -> anyhow::Result<Next> {
         for line in text.lines() {
             let reply: Reply = serde_json::from_str(line).with_context(|| format!("no reply: {line}"))?;
             if let Some(error) = reply.error {
-                bail!("command {} was refused: {error}", reply.id);
+                if error.temporary {
+                    return Ok(Next::Reconnect);
+                }
+                bail!("command {} was refused: {error:?}", reply.id);
             } else if let Some(subscribed) = reply.subscribe {
                 self.subscribed(subscribed)?;
             } else if let Some(push) = reply.push {
-                push.r#pub.map_or(Ok(()), |publication| self.publication(&publication))?;
+                match push.unsubscribe {
+                    Some(end) if end.is_passing() => return Ok(Next::Reconnect),
+                    Some(end) => bail!("the subscription ended for good: {} {}", end.code, end.reason),
+                    None => push.r#pub.map_or(Ok(()), |publication| self.publication(&publication))?,
+                }
             } else if reply.id == 0 {
                 // A ping; an answer that does not go out shows at the next read.
                 let _ = socket.send(Message::text("{}")).await;
             }
         }
-        Ok(())
+        Ok(Next::Read)
     }
 
     fn subscribed(&mut self, subscribed: Subscribed) -> anyhow::Result<()> {
@@ -229,13 +262,13 @@ impl Client {
         Ok(())
     }
 
-    fn closed(&mut self, frame: Option<CloseFrame>) -> anyhow::Result<()> {
-        let Some(CloseFrame { code, reason }) = frame else { return Ok(()) };
+    fn closed(&mut self, frame: Option<CloseFrame>) -> anyhow::Result<Next> {
+        let Some(CloseFrame { code, reason }) = frame else { return Ok(Next::Read) };
         let (code, reason) = (u16::from(code), reason.to_string());
         if (3_500..4_000).contains(&code) {
             bail!("closed for good: {code} {reason}");
         }
         self.seen.send_modify(|seen| seen.closed = Some((code, reason)));
-        Ok(())
+        Ok(Next::Read)
     }
 }

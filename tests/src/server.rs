@@ -1,42 +1,28 @@
-//! The real server, as a process that can be killed.
+//! The real server, all roles in one process, as a process that can be killed.
 
 use std::{
-    fs::{self, OpenOptions},
-    net::SocketAddr,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::ensure;
 use kernel::{
     clock::{Clock, SystemClock},
     identity::TokenKey,
 };
 use tempfile::TempDir;
-use tokio::{
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::process::Command;
 
-use crate::{
-    address::free_address,
-    api::Api,
-    binary, signal,
-    wait::{SOON, until},
-};
-
-/// How much of the server's log a failure shows, in bytes.
-const LOG_TAIL_LEN: usize = 4_000;
+use crate::{Node, api::Api, binary};
 
 /// A `tidings serve` on its own folder. It keeps folder and port over restarts, and is killed when dropped.
 #[derive(Debug)]
 pub struct Server {
+    // Before the folder: it ends first.
+    node: Node,
     folder: TempDir,
-    address: SocketAddr,
-    process: Option<Child>,
-    /// Further options of `tidings serve`.
-    options: Vec<String>,
 }
 
 impl Server {
@@ -53,9 +39,11 @@ impl Server {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_with(options: &[&str]) -> anyhow::Result<Self> {
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let (folder, address) = (tempfile::tempdir()?, free_address()?);
-        let mut server = Self { folder, address, process: None, options };
+        let folder = tempfile::tempdir()?;
+        let mut all: Vec<OsString> = vec!["--data".into(), folder.path().join("data").into()];
+        all.extend(options.iter().map(Into::into));
+        let node = Node::new(folder.path().join("server.log"), all)?;
+        let mut server = Self { node, folder };
         server.restart().await?;
         Ok(server)
     }
@@ -65,33 +53,7 @@ impl Server {
     /// # Errors
     /// It runs already, or does not come up.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        ensure!(self.process.is_none(), "the server runs already");
-        let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
-        let process = Command::new(binary::path()?)
-            .args(["serve", "--listen", &self.address.to_string(), "--data"])
-            .arg(self.data())
-            .args(&self.options)
-            .env_remove("CI")
-            // A collector on this machine is not behind any proxy.
-            .env("NO_PROXY", "127.0.0.1")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .context("the server cannot be started")?;
-        self.process = Some(process);
-        let live = format!("{}/livez", self.url());
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
-        until("the server to come up", async || {
-            if let Some(status) = self.process.as_mut().map(Child::try_wait).transpose()?.flatten() {
-                bail!("the server ended with {status}; its log ends so:\n{}", self.log_tail());
-            }
-            Ok(http.get(&live).send().await.ok().filter(|answer| answer.status().is_success()))
-        })
-        .await
-        .with_context(|| format!("the log of the server ends so:\n{}", self.log_tail()))?;
-        Ok(())
+        self.node.start().await
     }
 
     /// Ends it with SIGKILL: it can do nothing more, not even flush a buffer.
@@ -99,9 +61,7 @@ impl Server {
     /// # Errors
     /// It does not run.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
-        let mut process = self.process.take().context("the server does not run")?;
-        process.kill().await?;
-        Ok(())
+        self.node.kill().await
     }
 
     /// Ends it with SIGTERM, and waits until it is gone.
@@ -109,20 +69,17 @@ impl Server {
     /// # Errors
     /// It does not run, or does not end.
     pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
-        let mut process = self.process.take().context("the server does not run")?;
-        let pid = process.id().context("the server has ended by itself")?;
-        signal::send(pid, "TERM").await?;
-        Ok(timeout(SOON, process.wait()).await.context("the server does not end after SIGTERM")??)
+        self.node.terminate().await
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.node.url()
     }
 
     /// Where clients of the real-time protocol connect.
     pub fn socket_url(&self) -> String {
-        format!("ws://{}/connection/websocket", self.address)
+        format!("ws://{}/connection/websocket", self.node.address())
     }
 
     /// The data folder.
@@ -177,12 +134,6 @@ impl Server {
 
     /// The end of what the server logged, over all its lives.
     pub fn log_tail(&self) -> String {
-        let log = fs::read(self.log_path()).unwrap_or_default();
-        let tail = log.get(log.len().saturating_sub(LOG_TAIL_LEN)..).unwrap_or_default();
-        String::from_utf8_lossy(tail).into_owned()
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.folder.path().join("server.log")
+        self.node.log_tail()
     }
 }

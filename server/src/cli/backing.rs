@@ -9,7 +9,7 @@ use store::scylla::{Login, ScyllaSettings};
 
 use crate::{
     registry::client::RegistryAddress,
-    settings::{Backing, file::File},
+    settings::{Backing, Servers, file::File},
 };
 
 /// The word for "in the data folder".
@@ -124,7 +124,7 @@ impl BackingArgs {
                 )
             }
             (None, None) => Ok(Backing::Embedded),
-            (Some(log), Some(history)) => Ok(Backing::Servers { log, registry, history }),
+            (Some(log), Some(history)) => Ok(Backing::Servers(Box::new(Servers { log, registry, history }))),
             (Some(_), None) => bail!(
                 "the log is on Kafka, so the history cannot be embedded: every process would have a part of it; \
                  give --history scylla://HOST:PORT/KEYSPACE"

@@ -19,7 +19,10 @@ use kernel::{
 use store::{RebuildStep, rebuild};
 
 use super::{args::DATA_DEFAULT, backing::BackingArgs};
-use crate::{backing::open_log, settings::Backing};
+use crate::{
+    backing::open_log,
+    settings::{Backing, Servers},
+};
 
 mod embedded;
 mod servers;
@@ -76,7 +79,8 @@ pub(super) async fn run(args: HistoryArgs) -> anyhow::Result<ExitCode> {
             let data = place.data.or(file.data).unwrap_or_else(|| DATA_DEFAULT.into());
             if anew { embedded::rebuild(&data).await } else { embedded::verify(&data).await }
         }
-        (Backing::Servers { log, registry, history }, anew) => {
+        (Backing::Servers(servers), anew) => {
+            let Servers { log, registry, history } = *servers;
             let (log, _) = open_log(&log, registry.as_ref()).await?;
             if anew { servers::rebuild(&log, &history).await } else { servers::verify(&log, history).await }
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::StatusCode;
 use schemas::codec::VERSION_COUNT;
 use serde_json::{Value, json};
-use warp::Filter;
 
 use super::*;
 

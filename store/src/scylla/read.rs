@@ -49,7 +49,6 @@ struct HeadRow {
     archived: Option<bool>,
     last_offset: Option<i64>,
     last_at: Option<CqlTimestamp>,
-    standings_offset: Option<i64>,
 }
 
 /// The first valid event with an id, and what became of the message that it may be.
@@ -148,23 +147,13 @@ impl Reader<'_> {
         Err(unavailable(&"the standings of the conversation change too fast to be read"))
     }
 
-    /// One page is read at one moment. With more than one, none of the standings may have changed meanwhile; then they are those of the first
-    /// page's moment, as are its other columns. `None` if one has.
+    /// One page is read at one moment, and says in each row which event was the last to change a standing. If all pages name the same one,
+    /// the standings are those of the first page's moment, as are its other columns. `None` if they do not.
     async fn state_rows(self, conversation: &ConversationId) -> Result<Option<Vec<StateRow>>, HistoryError> {
         let (select, key) = (self.selects.get(Select::State), (conversation.as_str(),));
-        let (mut rows, mut next): (Vec<StateRow>, _) =
-            self.connection.page(select, &key, PagingState::start()).await?;
-        if next.is_none() {
-            return Ok(Some(rows));
-        }
-        while let Some(state) = next {
-            let (page, rest) = self.connection.page(select, &key, state).await?;
-            rows.extend(page);
-            next = rest;
-        }
-        let head: Option<HeadRow> = self.connection.first(self.selects.get(Select::Head), key).await?;
-        let now = head.and_then(|head| head.standings_offset);
-        Ok((rows.first().and_then(|first| first.standings_offset) == now).then_some(rows))
+        let rows: Vec<StateRow> = self.connection.rows(select, key).await?;
+        let first = rows.first().map(|row| row.standings_offset);
+        Ok(rows.iter().all(|row| Some(row.standings_offset) == first).then_some(rows))
     }
 
     /// The notes of the valid events of late. Times of records do not fall, so they end at the first that is too old.
@@ -266,7 +255,6 @@ impl Reader<'_> {
             title,
             archived,
             last_at,
-            ..
         }) = head
         else {
             return Ok(None);

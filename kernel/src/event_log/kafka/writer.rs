@@ -68,6 +68,8 @@ pub(super) struct Writer {
 
 /// A client, and the end of its thread.
 struct Line {
+    /// How many clients there were before it, all broken.
+    number: u32,
     producer: Arc<BaseProducer<Reports>>,
     closed: Arc<AtomicBool>,
 }
@@ -111,9 +113,15 @@ impl Writer {
         partitions: u32,
         desk: Arc<Desk>,
     ) -> Result<Self, KafkaError> {
-        let line = Mutex::new(Line::start(&config, &desk)?);
+        let line = Mutex::new(Line::start(0, &config, &desk)?);
         let room = Arc::new(Semaphore::new(ROOM as usize));
         Ok(Self { topic, partitions, config, desk, room, line })
+    }
+
+    /// How many clients broke for good and were replaced.
+    #[cfg(test)]
+    pub(super) fn replaced(&self) -> u32 {
+        self.line.lock().number
     }
 
     /// Appends a batch that was checked. If the future is dropped while it waits for room, nothing is written.
@@ -150,7 +158,7 @@ impl Writer {
         let mut line = self.line.lock();
         if let Some((code, reason)) = line.producer.client().fatal_error() {
             tracing::warn!(%code, reason, "the kafka client that writes is broken and is replaced");
-            *line = Line::start(&self.config, &self.desk)?;
+            *line = Line::start(line.number.saturating_add(1), &self.config, &self.desk)?;
         }
         for (index, record) in batch.iter().enumerate() {
             let slot = Box::new(Slot { batch: Arc::clone(&handed), index });
@@ -169,7 +177,7 @@ impl Writer {
 }
 
 impl Line {
-    fn start(config: &ClientConfig, desk: &Arc<Desk>) -> Result<Self, KafkaError> {
+    fn start(number: u32, config: &ClientConfig, desk: &Arc<Desk>) -> Result<Self, KafkaError> {
         let reported = Heard::nothing(desk.partitions());
         let reports = Reports { told: Told::of("writer"), desk: Arc::clone(desk), reported };
         let producer = Arc::new(BaseProducer::from_config_and_context(config, reports)?);
@@ -179,7 +187,7 @@ impl Line {
             .name("log-writer".to_owned())
             .spawn(move || poll(&ours, &end))
             .map_err(|error: io::Error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { producer, closed })
+        Ok(Self { number, producer, closed })
     }
 }
 
@@ -202,7 +210,10 @@ impl Drop for Line {
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("under_way", &self.producer.in_flight_count()).finish_non_exhaustive()
+        f.debug_struct("Line")
+            .field("number", &self.number)
+            .field("under_way", &self.producer.in_flight_count())
+            .finish_non_exhaustive()
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn migrate_tables(args: &MigrateArgs) -> anyhow::Result<ExitCod
     match from {
         0 => writeln!(io::stdout(), "The tables are made in the keyspace {keyspace} (version {to}).")?,
         from if from == to => {
-            writeln!(io::stdout(), "The tables in {keyspace} are those of version {to} already.")?
+            writeln!(io::stdout(), "The tables in {keyspace} are those of version {to} already.")?;
         }
         from => writeln!(io::stdout(), "The tables in {keyspace} went from version {from} to {to}.")?,
     }

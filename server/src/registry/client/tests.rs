@@ -150,7 +150,7 @@ async fn records_carry_the_registered_id_and_are_understood() {
     let (_, host) = other(&[]).await;
     let ids = register(&at(&format!("http://{host}/base")), SUBJECT).await.unwrap();
     let topic = MemoryLog::new(1, Arc::new(SystemClock));
-    let log: SharedLog = Arc::new(Renumbered::new(Arc::new(topic.clone()), ids));
+    let log: SharedLog = Arc::new(Renumbered::new(Arc::new(topic.clone()), ids.clone()));
     let event = ChatEvent {
         event_id: "e-1".parse().unwrap(),
         conversation: "tea".parse().unwrap(),
