@@ -26,6 +26,22 @@ kill rounds="50":
 faults seeds="20":
     TIDINGS_FAULT_SEEDS={{seeds}} cargo test -p tests --test faults -- --nocapture
 
+# Kafka and Cassandra on this machine, without Docker, until Ctrl-C; `just up --help` has the ports.
+up *args:
+    cargo run -q --release -p tests --bin servers -- up {{args}}
+
+# Ends an `up` that runs elsewhere.
+down:
+    cargo run -q --release -p tests --bin servers -- down
+
+# The suites of log and history on real servers, and the servers themselves.
+real:
+    cargo test -p tests --test servers --test kafka --test cassandra
+
 # The console's own tests.
 console:
     cd server/console && node --test
+
+# The real servers, next to what their own clients can do: `just bench-servers --json`, `--help` says more.
+bench-servers *args:
+    cargo run --release -p tests --bin bench-servers -- {{args}}

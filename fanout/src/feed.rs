@@ -6,6 +6,7 @@ use kernel::{
     conversation::{ConversationState, Fact},
     event_log::{BATCH_LEN_MAX, Reading, read},
     history::{self, Depth, Extent, Order, StoredEvent},
+    metric,
     mirror::{LiveEvent, Mirror, MirrorError, Tracked},
 };
 use schemas::Position;
@@ -42,6 +43,7 @@ pub(crate) async fn page(
     let partition = tracked.partition();
     // The window is asked first: a node that is warm needs no history at all.
     if let Some(events) = tracked.recent(switchover.sent(), limit) {
+        metric::FILL_PAGES.counter_of(["recent"]).increment(1);
         let filled = match events.last() {
             Some(last) if events.len() == limit => Filled::UpTo(last.position),
             last => Filled::All(last.map(|last| last.position)),
@@ -54,6 +56,7 @@ pub(crate) async fn page(
         // The window grew to cover it meanwhile; the next call reads it.
         Source::Recent { after } => Ok(Page { events: Vec::new(), filled: Filled::UpTo(after) }),
         Source::History { after, up_to } => {
+            metric::FILL_PAGES.counter_of(["history"]).increment(1);
             let extent = Extent { after, up_to, order: Order::Ascending, limit };
             let stored = mirror.history().events(tracked.conversation(), extent).await?;
             let filled = match stored.last() {
@@ -62,7 +65,10 @@ pub(crate) async fn page(
             };
             Ok(cut(valid(tracked, stored), filled))
         }
-        Source::Log { after, up_to } => scan(mirror, tracked, after, up_to).await,
+        Source::Log { after, up_to } => {
+            metric::FILL_PAGES.counter_of(["log"]).increment(1);
+            scan(mirror, tracked, after, up_to).await
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 mod connection;
 mod feed;
 mod handle;
+mod meters;
 mod outbox;
 mod presence;
 mod protocol;

@@ -68,7 +68,6 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Bytes that wait.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.bytes
     }

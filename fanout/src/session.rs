@@ -169,7 +169,6 @@ impl Session {
     }
 
     /// Bytes that wait to be written.
-    #[cfg(test)]
     pub(crate) fn waiting_len(&self) -> usize {
         self.outbox.borrow().len()
     }

@@ -1,5 +1,9 @@
 //! A shard: one thread with its sessions, their subscriptions, and nothing shared with other threads but its
 //! mailboxes. No locks, and no wake-up from another thread per delivery.
+//!
+//! - here: the mail, the subscriptions, and who is told of whom;
+//! - `delivery`: what was folded, to the subscriptions;
+//! - `wheel`: the sessions, their pings and their ends.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,39 +16,33 @@ use std::{
 use kernel::{
     clock::Clock,
     command::SharedSink,
-    identity::{Identity, TokenKey},
-    mirror::{Folded, LiveEvent, Mirror, MirrorError},
+    identity::TokenKey,
+    mirror::{Folded, Mirror, MirrorError},
 };
-use schemas::{ConversationId, EventBody};
+use schemas::ConversationId;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{spawn_local, yield_now},
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval},
 };
 
 use crate::{
     connection,
+    meters::Meters,
     presence::Presence,
-    protocol::{
-        Disconnect, Unsubscribe,
-        reply::{self, ClientInfo},
-    },
-    session::{Session, Standing},
-    subscription::{Delivered, Fill, Stretch, Subscription, Topic},
+    protocol::reply::{self, ClientInfo},
+    session::Session,
+    subscription::{Subscription, Topic},
     switchover::Switchover,
 };
 
-#[cfg(test)]
-mod tests;
+mod delivery;
+mod wheel;
 
-/// Seconds between pings, and how long the answer may take. The clients are told the first.
+use wheel::SLOTS;
+
+/// Seconds between pings, as the clients are told.
 pub(crate) const PING_INTERVAL_S: u32 = 25;
-const PONG_WAIT_S: usize = 8;
-/// How long a connection may stay without `connect`, in milliseconds.
-const STALE_AFTER_MS: i64 = 25_000;
-/// How long past its end a token may be refreshed, in milliseconds.
-const EXPIRED_GRACE_MS: i64 = 25_000;
-const SLOTS: usize = PING_INTERVAL_S as usize;
 
 /// What a shard is told.
 pub(crate) enum Mail {
@@ -88,6 +86,7 @@ pub(crate) struct Shard {
     sessions_len: Cell<usize>,
     /// The node stops: who comes now is sent away at once.
     draining: Cell<bool>,
+    pub(crate) meters: Meters,
 }
 
 impl Shard {
@@ -100,6 +99,7 @@ impl Shard {
             beats: Cell::new(0),
             sessions_len: Cell::new(0),
             draining: Cell::new(false),
+            meters: Meters::new(),
         })
     }
 
@@ -145,90 +145,6 @@ impl Shard {
         }
     }
 
-    // === delivery ===
-
-    /// Hands the events of a stretch to all who are live, then writes once to each.
-    pub(crate) fn deliver(self: &Rc<Self>, folded: &Folded) {
-        let mut flush: Vec<Rc<Session>> = Vec::new();
-        for (topic, events) in self.watched(folded) {
-            // Who is removed gets the removal as the last, not what stands behind it.
-            for events in events.split_inclusive(|event| ends_standing(&event.event.body)) {
-                let stretch = Stretch::new(&topic.conversation, events);
-                topic.for_each(|subscription| match subscription.deliver(&stretch) {
-                    Delivered::Flush => flush.extend(subscription.session()),
-                    Delivered::Done => {}
-                    Delivered::FellBehind => self.fill(subscription),
-                });
-                if events.last().is_some_and(|event| ends_standing(&event.event.body)) {
-                    self.expel(&topic);
-                }
-            }
-        }
-        for session in flush {
-            session.flush();
-        }
-    }
-
-    /// The conversations of a stretch that somebody here is subscribed to, each with its events.
-    fn watched<'a>(&self, folded: &'a Folded) -> Vec<(Rc<Topic>, Vec<&'a LiveEvent>)> {
-        let topics = self.topics.borrow();
-        let mut places: HashMap<&ConversationId, usize> = HashMap::new();
-        let mut watched: Vec<(Rc<Topic>, Vec<&LiveEvent>)> = Vec::new();
-        for event in &folded.events {
-            let Some(topic) = topics.get(&event.event.conversation) else { continue };
-            let place = *places.entry(&event.event.conversation).or_insert_with(|| {
-                watched.push((Rc::clone(topic), Vec::new()));
-                watched.len() - 1
-            });
-            if let Some((_, events)) = watched.get_mut(place) {
-                events.push(event);
-            }
-        }
-        watched
-    }
-
-    /// Starts the fill of a subscription that is not live.
-    pub(crate) fn fill(self: &Rc<Self>, subscription: &Rc<Subscription>) {
-        if !subscription.begin_fill() {
-            return;
-        }
-        let (shard, subscription) = (Rc::clone(self), Rc::clone(subscription));
-        spawn_local(async move {
-            match subscription.catch_up(&shard.around.mirror).await {
-                Fill::Done => {}
-                Fill::GivenUp => shard.end_subscription(&subscription, Unsubscribe::INSUFFICIENT_STATE),
-                Fill::NotAllowed => shard.end_subscription(&subscription, Unsubscribe::NOT_ALLOWED),
-            }
-        });
-    }
-
-    /// Ends the subscriptions of those who may not read any more.
-    fn expel(&self, topic: &Rc<Topic>) {
-        let mut expelled = Vec::new();
-        topic.for_each(|subscription| {
-            if !subscription.may_read() {
-                expelled.push(Rc::clone(subscription));
-            }
-        });
-        for subscription in expelled {
-            self.end_subscription(&subscription, Unsubscribe::NOT_ALLOWED);
-        }
-    }
-
-    /// Ends one subscription and tells the client. The state is gone before the push is written, since the client
-    /// may subscribe again at once.
-    fn end_subscription(&self, subscription: &Rc<Subscription>, why: Unsubscribe) {
-        let Some(session) = subscription.session() else { return };
-        let conversation = &subscription.topic().conversation;
-        let current = session.subscription(conversation);
-        if current.is_some_and(|current| Rc::ptr_eq(&current, subscription)) {
-            self.unsubscribe(&session, conversation);
-            session.send(reply::unsubscribe(conversation.as_str(), why));
-        }
-    }
-
-    // === subscriptions ===
-
     /// The conversation as a topic of this shard, brought into use.
     pub(crate) async fn topic(&self, conversation: &ConversationId) -> Result<Rc<Topic>, MirrorError> {
         if let Some(topic) = self.topics.borrow().get(conversation) {
@@ -252,6 +168,7 @@ impl Shard {
         let topic = Rc::clone(self.topics.borrow_mut().entry(conversation.clone()).or_insert(topic));
         let subscription = Subscription::new(session, Rc::clone(&topic), join_leave, switchover);
         topic.add(Rc::clone(&subscription));
+        self.meters.subscriptions.increment(1);
         session.keep(conversation, Rc::clone(&subscription));
         subscription
     }
@@ -268,6 +185,7 @@ impl Shard {
     pub(crate) fn unsubscribe(&self, session: &Session, conversation: &ConversationId) {
         let Some(subscription) = session.forget(conversation) else { return };
         subscription.end();
+        self.meters.subscriptions.decrement(1);
         if subscription.topic().remove(&subscription) {
             self.topics.borrow_mut().remove(conversation);
         }
@@ -305,93 +223,4 @@ impl Shard {
             session.flush();
         }
     }
-
-    // === sessions ===
-
-    /// A session begins.
-    pub(crate) fn admit(&self, session: &Rc<Session>) {
-        let slot = self.next_slot.get();
-        // Spread over the interval, whatever rhythm they come in.
-        self.next_slot.set((slot + 7) % SLOTS);
-        if let Some(sessions) = self.wheel.borrow_mut().get_mut(slot) {
-            sessions.push(Rc::downgrade(session));
-        }
-        self.sessions_len.set(self.sessions_len.get() + 1);
-        if self.draining.get() {
-            session.end(Disconnect::SHUTDOWN);
-        }
-    }
-
-    /// A session is over.
-    pub(crate) fn dismiss(&self, session: &Rc<Session>) {
-        for conversation in session.conversations() {
-            self.unsubscribe(session, &conversation);
-        }
-        self.sessions_len.set(self.sessions_len.get() - 1);
-    }
-
-    /// Once a second: pings those whose turn it is, and ends those that did not answer, did not connect, or whose token ended.
-    fn beat(&self) {
-        let now = self.around.clock.now();
-        let turn = self.beats.get() % SLOTS;
-        self.beats.set(self.beats.get() + 1);
-        let due = (turn + SLOTS - PONG_WAIT_S) % SLOTS;
-        self.each_in_slot(due, |session| {
-            if session.owes_pong() {
-                session.end(Disconnect::NO_PONG);
-            }
-        });
-        self.each_in_slot(turn, |session| match session.standing() {
-            Standing::Connected(Identity { expires_at, .. }) => {
-                let over = |at: schemas::Timestamp| now.as_millis() > at.as_millis() + EXPIRED_GRACE_MS;
-                if expires_at.is_some_and(over) {
-                    session.end(Disconnect::EXPIRED);
-                } else {
-                    session.ping(reply::ping());
-                }
-            }
-            Standing::New | Standing::Rejected => {
-                if now.as_millis() - session.born().as_millis() > STALE_AFTER_MS {
-                    session.end(Disconnect::STALE);
-                }
-            }
-        });
-    }
-
-    fn each_in_slot(&self, slot: usize, each: impl Fn(&Session)) {
-        let mut wheel = self.wheel.borrow_mut();
-        let Some(sessions) = wheel.get_mut(slot) else { return };
-        sessions.retain(|session| match session.upgrade() {
-            Some(session) => {
-                each(&session);
-                true
-            }
-            None => false,
-        });
-    }
-
-    /// Closes all sessions, one after another over the window, so that they do not all come back at once.
-    async fn drain(self: Rc<Self>, window: Duration, done: oneshot::Sender<()>) {
-        self.draining.set(true);
-        let sessions: Vec<_> = self.wheel.borrow().iter().flatten().filter_map(Weak::upgrade).collect();
-        let begun = Instant::now();
-        let len = u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);
-        for (turn, session) in (0u32..).zip(sessions) {
-            let due = window.mul_f64(f64::from(turn) / f64::from(len));
-            if let Some(pause) = due.checked_sub(begun.elapsed()) {
-                sleep(pause).await;
-            }
-            session.end(Disconnect::SHUTDOWN);
-        }
-        while self.sessions_len.get() > 0 && begun.elapsed() < window + connection::FAREWELL_WAIT {
-            sleep(Duration::from_millis(10)).await;
-        }
-        // Who asked may have given up waiting.
-        let _ = done.send(());
-    }
-}
-
-/// After such an event somebody may not read any more.
-fn ends_standing(body: &EventBody) -> bool {
-    matches!(body, EventBody::MemberRemoved(_) | EventBody::MemberLeft(_) | EventBody::MemberRenamed(_))
 }

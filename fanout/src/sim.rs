@@ -121,8 +121,12 @@ impl History for Slow {
         self.0.messages(id, extent).await
     }
 
-    async fn find(&self, id: &ConversationId, event_id: &EventId) -> Result<Option<Found>, HistoryError> {
-        self.0.find(id, event_id).await
+    async fn find_all(
+        &self,
+        id: &ConversationId,
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError> {
+        self.0.find_all(id, event_ids).await
     }
 
     async fn conversations_of(

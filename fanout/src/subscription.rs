@@ -57,10 +57,15 @@ pub(crate) struct Stretch<'a> {
 /// What came of handing a stretch to a subscription.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Delivered {
-    /// It was queued, and a flush is due.
-    Flush,
-    /// Nothing more is to be done.
-    Done,
+    /// So many events were queued.
+    Queued {
+        /// How many.
+        events: usize,
+        /// Nothing waited before, so a flush is due.
+        flush: bool,
+    },
+    /// This is not the time for it, or nobody is there any more.
+    Nothing,
     /// The outbox is full: a fill must be started.
     FellBehind,
 }
@@ -172,10 +177,10 @@ impl Subscription {
 
     /// Hands on what was folded, if this is the time for it.
     pub(crate) fn deliver(&self, stretch: &Stretch<'_>) -> Delivered {
-        let Some(session) = self.session() else { return Delivered::Done };
+        let Some(session) = self.session() else { return Delivered::Nothing };
         let mut switchover = self.switchover.borrow_mut();
         let before = switchover.sent();
-        let Offer::Send { skip } = switchover.offer(&stretch.positions) else { return Delivered::Done };
+        let Offer::Send { skip } = switchover.offer(&stretch.positions) else { return Delivered::Nothing };
         let frames = if skip == 0 {
             stretch.frames.clone()
         } else {
@@ -186,7 +191,8 @@ impl Subscription {
             switchover.fell_behind(before);
             return Delivered::FellBehind;
         }
-        if session.push(frames) { Delivered::Flush } else { Delivered::Done }
+        let events = stretch.events.len().saturating_sub(skip);
+        Delivered::Queued { events, flush: session.push(frames) }
     }
 
     /// The next page of the fill, without marking it as sent.

@@ -6,10 +6,13 @@ use kernel::{
     clock::Clock,
     command::{Accepted, Command, CommandError, Request},
     conversation::{ConversationState, Decision, MessageFacts, Refusal, decide},
+    event_log::Place,
     mirror::{Mirror, Tracked},
+    trace,
 };
 use schemas::{ChatEvent, ConversationId, EventId, Position, caps};
 use tokio::time::{Instant, timeout};
+use tracing::{Instrument, field::Empty};
 
 use crate::{
     append::{Verdict, append, record_of, unavailable, unknown, verdict},
@@ -123,10 +126,8 @@ impl Worker {
         tracked: &Tracked,
         event: &ChatEvent,
     ) -> Result<Accepted, CommandError> {
-        let record = record_of(self.mirror.codec(), event)?;
         let moment = Instant::now();
-        let places = append(self.mirror.log(), vec![record]).await?;
-        let place = places.first().ok_or_else(|| unknown("the log did not say where the record stands"))?;
+        let place = self.append(event).await?;
         let (position, deadline) = (place.offset.position(), Instant::now() + FOLD_MAX);
         self.mirror.reach(place.partition, position, deadline).await.map_err(unknown)?;
         self.fresh.note(place.partition, moment);
@@ -136,6 +137,20 @@ impl Worker {
             Verdict::Against(refusal) => Err(refusal.into()),
             Verdict::Forgotten => Err(unknown("this node is too busy to tell")),
         }
+    }
+
+    /// Appends the event as part of the trace of its command.
+    async fn append(&self, event: &ChatEvent) -> Result<Place, CommandError> {
+        let span = tracing::info_span!(
+            target: trace::TARGET, "append",
+            otel.kind = "producer", partition = Empty, offset = Empty,
+        );
+        let mut record = record_of(self.mirror.codec(), event)?;
+        record.headers.extend(trace::headers(&span));
+        let places = append(self.mirror.log(), vec![record]).instrument(span.clone()).await?;
+        let place = places.first().ok_or_else(|| unknown("the log did not say where the record stands"))?;
+        span.record("partition", place.partition.0).record("offset", place.offset.get());
+        Ok(*place)
     }
 
     fn again(&self, request: &Request, first: &Known) -> Result<Accepted, Refusal> {

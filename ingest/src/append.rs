@@ -7,10 +7,11 @@ use kernel::{
     command::CommandError,
     conversation::{Refusal, Void},
     event_log::{AppendError, Header, NewRecord, Place, SharedLog},
+    metric,
     mirror::{Outcome, Tracked},
 };
 use schemas::{ChatEvent, EventId, Offset, codec::Codec};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{limits::APPEND_MAX, recall::Known};
 
@@ -58,7 +59,12 @@ pub(crate) fn record_of(codec: &Codec, event: &ChatEvent) -> Result<NewRecord, C
 /// Appends within the time that an append may take.
 pub(crate) async fn append(log: &SharedLog, batch: Vec<NewRecord>) -> Result<Vec<Place>, CommandError> {
     let log = Arc::clone(log);
-    match timeout(APPEND_MAX, log.append(batch)).await {
+    let begun = Instant::now();
+    let appended = timeout(APPEND_MAX, log.append(batch)).await;
+    if matches!(appended, Ok(Ok(_))) {
+        metric::APPEND_TIME.histogram().record(begun.elapsed());
+    }
+    match appended {
         Ok(Ok(places)) => Ok(places),
         Ok(Err(AppendError::Unavailable { reason })) => Err(unavailable(reason)),
         Ok(Err(AppendError::Unknown { reason })) => Err(unknown(reason)),

@@ -139,13 +139,14 @@ impl Worker {
         }
         let mut drafts = BTreeMap::new();
         for conversation in conversations {
-            let tracked = self.mirror.track(&conversation).await.map_err(unavailable)?;
-            drafts.insert(conversation, Draft::new(tracked));
+            let of_it = lines.iter().filter(|(_, event)| event.conversation == conversation);
+            let ids = of_it.map(|(_, event)| event.event_id.clone()).collect();
+            drafts.insert(conversation.clone(), Draft::new(self, &conversation, ids).await?);
         }
         let mut entries = Vec::new();
         for (line, event) in lines {
             let Some(draft) = drafts.get_mut(&event.conversation) else { continue };
-            if let Some(known) = draft.find(self, &event.event_id).await? {
+            if let Some(known) = draft.find(&event.event_id) {
                 report.settle(line, known.is_again(&event.actor, event.body.type_name()));
                 continue;
             }

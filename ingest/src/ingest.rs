@@ -7,10 +7,15 @@ use kernel::{
     clock::Clock,
     command::{Accepted, CommandError, CommandSink, Request},
     identity::Identity,
+    metric,
     mirror::Mirror,
+    trace,
 };
-use tokio::sync::{Semaphore, TryAcquireError};
-use tracing::Instrument;
+use tokio::{
+    sync::{Semaphore, TryAcquireError},
+    time::Instant,
+};
+use tracing::{Instrument, field::Empty};
 
 use crate::{
     accept::Worker,
@@ -66,8 +71,32 @@ impl Ingest {
 #[async_trait]
 impl CommandSink for Ingest {
     async fn execute(&self, request: Request) -> Result<Accepted, CommandError> {
-        let worker = Arc::clone(&self.worker);
-        run("a command", &self.commands, async move { worker.perform(&request).await }).await
+        let begun = Instant::now();
+        let (worker, kind) = (Arc::clone(&self.worker), request.command.event_type());
+        let span = tracing::info_span!(
+            target: trace::TARGET, "command",
+            otel.kind = "server", otel.status_code = Empty,
+            conversation.id = %request.conversation, event.type = kind, outcome = Empty,
+        );
+        let work = async move { worker.perform(&request).await };
+        let done = run("a command", &self.commands, work).instrument(span.clone()).await;
+        let outcome = outcome(&done);
+        span.record("outcome", outcome);
+        if done.as_ref().is_err_and(CommandError::retryable) {
+            span.record("otel.status_code", "ERROR");
+        }
+        metric::COMMANDS.counter_of([kind, outcome]).increment(1);
+        metric::COMMAND_TIME.histogram().record(begun.elapsed());
+        done
+    }
+}
+
+/// One word for what became of a command: a refusal's own code tells most.
+fn outcome(done: &Result<Accepted, CommandError>) -> &'static str {
+    match done {
+        Ok(Accepted { duplicate: false, .. }) => "ok",
+        Ok(Accepted { duplicate: true, .. }) => "repeated",
+        Err(error) => error.code(),
     }
 }
 

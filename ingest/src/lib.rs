@@ -28,6 +28,9 @@
 //!   history has E: found there. Where the history lags by more than that the lookup waits, and if that takes too long the
 //!   command is refused as unavailable, with nothing done.
 //!
+//! How far the history has come is not asked for each command: what it said less than [`limits::HORIZON_MAX`] ago still holds, for it only
+//! goes on. The question for the id itself is always asked after that, for each command anew, if together with others.
+//!
 //! It does not matter which node does this, or what crashed in between: nothing but the log, the fold and the history is
 //! asked. Commands with one id at one node take turns (`turns`) merely so that no void record is
 //! written for the common double click.
@@ -40,6 +43,7 @@ mod fresh;
 mod import;
 mod ingest;
 pub mod limits;
+mod lookups;
 mod recall;
 mod routes;
 mod turns;

@@ -10,6 +10,8 @@ pub const COMMANDS_IN_FLIGHT_MAX: usize = 4_096;
 pub const IMPORTS_IN_FLIGHT_MAX: usize = 8;
 /// How long ago the mirror may have been level with the log when a lookup begins.
 pub const FRESH_MAX: Duration = Duration::from_secs(15);
+/// How long what the history said of its progress is relied on. It does not go back by itself.
+pub const HORIZON_MAX: Duration = Duration::from_secs(1);
 /// Longest time from there to the append: bringing the conversation into use, looking up, deciding.
 pub const PREPARE_MAX: Duration = Duration::from_secs(5);
 /// The same for an import, which looks up many ids and is level with the log when it begins.

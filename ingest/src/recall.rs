@@ -2,9 +2,13 @@
 //!
 //! The window knows what is of late, the history what it has projected. In between lies what left the window while the history
 //! lags; a lookup waits until nothing lies there, so that "not found" means "never happened". What it costs when nothing
-//! lags: two reads of the history.
+//! lags: a share in one read of the history. How far the history has come is asked once in a while for everybody ([`Horizon`]), and
+//! the ids of commands that are at work at the same time are looked up together ([`Lookups`]).
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 use kernel::{
     command::CommandError,
@@ -14,25 +18,42 @@ use kernel::{
 };
 use parking_lot::Mutex;
 use schemas::{EventId, Partition, Position, Timestamp, UserId};
-use tokio::time::Instant;
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
-use crate::{append::unavailable, limits::IMPORT_PREPARE_MAX};
+use crate::{
+    append::unavailable,
+    limits::{HORIZON_MAX, IMPORT_PREPARE_MAX},
+    lookups::Lookups,
+};
 
 const POSTED: &str = "MessagePosted";
 
 /// Looks ids up.
 #[derive(Debug)]
 pub(crate) struct Recall {
-    /// By partition; see [`Horizon`].
-    horizons: Vec<Mutex<Option<Horizon>>>,
+    /// By partition.
+    views: Vec<View>,
+    lookups: Lookups,
 }
 
-/// Records from `position` on were recorded at or after `recorded_at`, for times of a partition never fall. So it need not
-/// be read from the log again until the window has moved past it.
+/// What is known of how far the history has come in a partition.
+#[derive(Debug, Default)]
+struct View {
+    horizon: Mutex<Option<Horizon>>,
+    /// One asks, the others wait for the answer.
+    asking: AsyncMutex<()>,
+}
+
+/// How far the history had come when it was asked. It does not go back, so what it had then it has now; but it is not relied on for
+/// longer than [`HORIZON_MAX`], for the sake of an operator who wipes the history under running nodes.
 #[derive(Debug, Clone, Copy)]
 struct Horizon {
+    asked: Instant,
+    /// It has all before it.
     position: Position,
-    recorded_at: Timestamp,
+    /// Records from there on were recorded at or after this, for times of a partition never fall. Once it is known it need not be read from
+    /// the log again until the window has moved past it.
+    recorded_at: Option<Timestamp>,
 }
 
 /// An event that happened.
@@ -52,7 +73,7 @@ struct Sight {
 
 impl Recall {
     pub(crate) fn new(partitions: u32) -> Self {
-        Self { horizons: (0..partitions).map(|_| Mutex::default()).collect() }
+        Self { views: (0..partitions).map(|_| View::default()).collect(), lookups: Lookups::default() }
     }
 
     /// The valid event with this id. The mirror must be fresh. Waits for the history as long as the longest
@@ -93,6 +114,40 @@ impl Recall {
         }
     }
 
+    /// Which of these ids valid events have. As [`Recall::event`] of each, at one moment for all of them.
+    ///
+    /// # Errors
+    /// The log or the history does not answer.
+    pub(crate) async fn events(
+        &self,
+        mirror: &Mirror,
+        tracked: &Tracked,
+        ids: BTreeSet<EventId>,
+    ) -> Result<HashMap<EventId, Known>, CommandError> {
+        let (mut known, mut beyond) = (HashMap::new(), Vec::new());
+        let sight = tracked.look(|state| {
+            let repeats = &state?.repeats;
+            for id in ids {
+                match repeats.find(&id).map(Known::from) {
+                    Some(seen) => drop(known.insert(id, seen)),
+                    None => beyond.push(id),
+                }
+            }
+            Some(Sight::of(repeats))
+        });
+        if let Some(sight) = sight
+            && !beyond.is_empty()
+        {
+            self.wait_until_nothing_lacks(mirror, tracked.partition(), &sight).await?;
+            let found =
+                mirror.history().find_all(tracked.conversation(), &beyond).await.map_err(unavailable)?;
+            let found =
+                beyond.into_iter().zip(found).filter_map(|(id, found)| Some((id, Known::from(found?))));
+            known.extend(found);
+        }
+        Ok(known)
+    }
+
     async fn in_history(
         &self,
         mirror: &Mirror,
@@ -100,52 +155,88 @@ impl Recall {
         id: &EventId,
         sight: Sight,
     ) -> Result<Option<Known>, CommandError> {
+        self.wait_until_nothing_lacks(mirror, tracked.partition(), &sight).await?;
+        // Asked after its progress: it sees at least everything below what it told.
+        let found = self.lookups.find(mirror.history(), tracked.conversation(), id).await;
+        Ok(found.map_err(unavailable)?.map(Known::from))
+    }
+
+    /// Resolves when the history has everything that lies before the sight of the state.
+    async fn wait_until_nothing_lacks(
+        &self,
+        mirror: &Mirror,
+        partition: Partition,
+        sight: &Sight,
+    ) -> Result<(), CommandError> {
+        let Some(view) = self.views.get(usize::try_from(partition.0).unwrap_or(usize::MAX)) else {
+            return Ok(());
+        };
         let deadline = Instant::now() + IMPORT_PREPARE_MAX;
-        while let Some(lacking) = self.lacking(mirror, tracked.partition(), &sight).await? {
-            let (history, partition) = (&**mirror.history(), tracked.partition());
+        while !view.reaches(sight) {
+            let asking = view.asking.lock().await;
+            if view.reaches(sight) {
+                break;
+            }
+            let lacking = view.look(mirror, partition, sight).await?;
+            drop(asking);
+            let Some(lacking) = lacking else { break };
+            let history = &**mirror.history();
             let reached = history::reach(history, partition, lacking, &mirror.epoch(), deadline).await;
             reached.map_err(unavailable)?;
         }
-        // Asked after its progress: it sees at least everything below what it told.
-        let found = mirror.history().find(tracked.conversation(), id).await.map_err(unavailable)?;
-        Ok(found.map(Known::from))
+        Ok(())
+    }
+}
+
+impl View {
+    /// Whether it is known of late that the history has all that lies before the sight.
+    fn reaches(&self, sight: &Sight) -> bool {
+        let horizon = *self.horizon.lock();
+        horizon.is_some_and(|horizon| horizon.asked.elapsed() < HORIZON_MAX && horizon.reaches(sight))
     }
 
-    /// What the history must reach before a look at it can prove anything; `None` if it has everything that lies before
-    /// the sight of the state.
-    async fn lacking(
+    /// Asks how far the history is. Gives what it must reach before a look at it can prove anything; `None` if it has everything that lies
+    /// before the sight.
+    async fn look(
         &self,
         mirror: &Mirror,
         partition: Partition,
         sight: &Sight,
     ) -> Result<Option<Position>, CommandError> {
+        let asked = Instant::now();
         let place = history::place(&**mirror.history(), partition, &mirror.epoch()).await;
         let position = place.map_err(unavailable)?;
-        if position >= sight.up_to {
-            return Ok(None);
-        }
-        let horizon = self.horizons.get(usize::try_from(partition.0).unwrap_or(usize::MAX));
-        let noted = horizon.and_then(|horizon| *horizon.lock());
-        if noted.is_some_and(|noted| position >= noted.position && noted.recorded_at >= sight.since) {
+        let noted = self.horizon.lock().filter(|noted| position >= noted.position);
+        let horizon = Horizon { asked, position, recorded_at: noted.and_then(|noted| noted.recorded_at) };
+        if horizon.reaches(sight) {
+            *self.horizon.lock() = Some(horizon);
             return Ok(None);
         }
         let lacking = mirror.log().read(partition, position, sight.up_to, 1).await.map_err(unavailable)?;
         let Some(first) = lacking.first() else { return Ok(None) };
-        let recorded_at = first.recorded_at;
-        if let Some(horizon) = horizon {
-            *horizon.lock() = Some(Horizon { position, recorded_at });
-        }
-        Ok((recorded_at < sight.since).then_some(first.offset.position()))
+        let horizon = Horizon { recorded_at: Some(first.recorded_at), ..horizon };
+        *self.horizon.lock() = Some(horizon);
+        Ok((!horizon.reaches(sight)).then_some(first.offset.position()))
+    }
+}
+
+impl Horizon {
+    /// Whether all that lies before the sight is in the history, as far as it is known.
+    fn reaches(&self, sight: &Sight) -> bool {
+        self.position >= sight.up_to || self.recorded_at.is_some_and(|at| at >= sight.since)
+    }
+}
+
+impl Sight {
+    fn of(repeats: &Repeats) -> Self {
+        Self { since: repeats.since(), up_to: repeats.up_to() }
     }
 }
 
 /// What the window shows, or how far it goes. `None`: nothing ever counted in this conversation, so there is
 /// nothing to look for.
 fn see<T>(tracked: &Tracked, ask: impl FnOnce(&Repeats) -> Option<T>) -> Option<Result<T, Sight>> {
-    let look = |state: &ConversationState| {
-        ask(&state.repeats)
-            .ok_or_else(|| Sight { since: state.repeats.since(), up_to: state.repeats.up_to() })
-    };
+    let look = |state: &ConversationState| ask(&state.repeats).ok_or_else(|| Sight::of(&state.repeats));
     tracked.look(|state| state.map(look))
 }
 

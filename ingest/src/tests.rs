@@ -6,3 +6,4 @@ mod nasty;
 mod once;
 mod rules;
 mod support;
+mod together;

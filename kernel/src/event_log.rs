@@ -32,6 +32,7 @@ pub mod kafka;
 pub mod memory;
 mod partitioner;
 mod reading;
+pub mod renumbered;
 pub mod sqlite;
 
 pub use partitioner::partition_of;
@@ -47,7 +48,7 @@ pub struct NewRecord {
     pub key: ConversationId,
     /// The encoded event.
     pub value: Bytes,
-    /// Facts for readers that do not decode: `event-type`, `event-id`, `content-type`, `traceparent`.
+    /// Facts for readers that do not decode: `event-type`, `event-id`, `content-type`, and those of [`crate::trace`].
     pub headers: Vec<Header>,
 }
 

@@ -11,7 +11,7 @@
 //!   moves only when its rows are durable;
 //! - reads are bounded, and see at least everything below the progress they were told before.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, slice, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -348,6 +348,16 @@ pub trait History: Send + Sync + fmt::Debug {
         extent: Extent,
     ) -> Result<Vec<Message>, HistoryError>;
 
+    /// The valid events with these ids, each in the place of its id, or `None` there.
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
+    async fn find_all(
+        &self,
+        conversation: &ConversationId,
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError>;
+
     /// The valid event with this id.
     ///
     /// # Errors
@@ -356,7 +366,10 @@ pub trait History: Send + Sync + fmt::Debug {
         &self,
         conversation: &ConversationId,
         event_id: &EventId,
-    ) -> Result<Option<Found>, HistoryError>;
+    ) -> Result<Option<Found>, HistoryError> {
+        let found = self.find_all(conversation, slice::from_ref(event_id)).await?;
+        Ok(found.into_iter().next().flatten())
+    }
 
     /// The conversations that `user` is a member of, in the order of their ids, after `after`, at most `limit`
     /// (held to 1..=[`schemas::caps::PAGE_LEN_MAX`]).

@@ -6,6 +6,7 @@
 //! - [`command`]: what people ask for, and the port that takes it;
 //! - [`mirror`]: the fold kept up to date, for the conversations in use at this node;
 //! - [`identity`]: from a token to who may do what;
+//! - [`trace`]: one trace over log and processes; [`metric`]: what is counted, under which names;
 //! - [`clock`]: the time, so that tests can set it; [`random`]: fresh names; [`crash`]: how a defect ends the process.
 //!
 //! Invariant: nothing here knows HTTP or WebSocket. A module lives here only if two services use it.
@@ -17,11 +18,13 @@ pub mod crash;
 pub mod event_log;
 pub mod history;
 pub mod identity;
+pub mod metric;
 pub mod mirror;
 pub mod random;
 mod sqlite;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
+pub mod trace;
 
 pub use event_log::EventLog;
 pub use history::History;

@@ -38,6 +38,11 @@ impl<T: Serialize> Answer<T> {
         Self::success(StatusCode::CREATED, data)
     }
 
+    /// A refusal that comes with `data`.
+    pub fn refusal_with(status: StatusCode, code: &'static str, message: impl Into<String>, data: T) -> Self {
+        Self { status, code, message: message.into(), data: Some(data), retry_after_s: None }
+    }
+
     fn success(status: StatusCode, data: T) -> Self {
         Self { status, code: OK, message: OK.to_owned(), data: Some(data), retry_after_s: None }
     }

@@ -17,12 +17,18 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{caps, event::ChatEvent};
 
+mod registered;
+
+pub use registered::{RegisteredIds, SharedId, VERSION_COUNT};
+
 /// Versions of the event schema, oldest first; a version is its place in the list, from 1. Append only.
 pub const SCHEMAS: &[&str] = &[include_str!("../avro/chat_event.v1.avsc")];
 
-/// The subject under which a schema registry keeps the schema, as the default naming strategy of
-/// Confluent's clients has it for the topic `tidings.events`.
-pub const SUBJECT: &str = "tidings.events-value";
+/// The subject under which a schema registry keeps the event schema of a topic, as the default naming strategy of
+/// Confluent's clients has it.
+pub fn subject_of(topic: &str) -> String {
+    format!("{topic}-value")
+}
 
 const MAGIC: u8 = 0;
 const HEADER_LEN: usize = 5;
@@ -100,7 +106,8 @@ static VERSIONS: LazyLock<Versions> = LazyLock::new(|| {
     Versions { readers, writer }
 });
 
-/// Writes and reads events under the ids that the schema registry in use gave to the versions.
+/// Writes and reads events, with the version as the schema id. What another registry calls the versions is exchanged
+/// where a record crosses to the topic; see [`RegisteredIds`].
 #[derive(Debug, Clone)]
 pub struct Codec {
     /// The id of the newest version.
@@ -110,11 +117,10 @@ pub struct Codec {
 }
 
 impl Default for Codec {
-    /// The built-in registry: the id is the version, from 1.
     fn default() -> Self {
-        let ids = (1u32..).take(SCHEMAS.len()).map(SchemaId);
-        let versions: HashMap<_, _> = ids.clone().zip(0..).collect();
-        Self { newest: ids.last().unwrap_or(SchemaId(1)), versions }
+        let ids = RegisteredIds::default();
+        let versions = ids.iter().zip(0..).collect();
+        Self { newest: ids.iter().last().unwrap_or(SchemaId(1)), versions }
     }
 }
 

@@ -7,6 +7,8 @@
 //!    \
 //!     mirror -> fanout -> sessions
 //! ```
+//!
+//! Which of these a process has, its roles say. `told` is what operators are told of it.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,12 +26,18 @@ use store::{Projector, ProjectorHandle, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
-    backing,
+    backing::Opened,
     data_dir::{DataDir, DataLock, token_key},
     edge,
+    health::checks::{self, Tails},
     routes::{self, Services},
     settings::{Backing, DRAIN_WINDOW, Role, Settings},
+    telemetry::metrics,
 };
+
+mod told;
+
+use told::Told;
 
 /// How long requests at hand may take to finish at shutdown.
 const REQUESTS_WAIT: Duration = Duration::from_secs(5);
@@ -40,12 +48,22 @@ pub struct App {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     edge: JoinHandle<()>,
+    told: Told,
     /// With the role fanout.
     fanout: Option<Arc<Fanout>>,
     /// With the role store.
     projector: Option<ProjectorHandle>,
     /// Where log and history are embedded. Released last: until then no other process may use the folder.
     lock: Option<DataLock>,
+}
+
+/// What follows the log at this node for commands and sessions.
+struct Followers {
+    mirror: Arc<Mirror>,
+    /// With the role ingest.
+    ingest: Option<Arc<Ingest>>,
+    /// With the role fanout.
+    fanout: Option<Arc<Fanout>>,
 }
 
 impl App {
@@ -55,28 +73,44 @@ impl App {
     /// # Errors
     /// The folder is in use, a file or a server cannot be used, or the address cannot be listened on.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        // Before anything takes a handle of a metric.
+        metrics::install();
         let dir = DataDir::open(&settings.data)?;
         let lock = match settings.backing {
             Backing::Embedded => Some(lock(&dir, settings)?),
             // Whatever is in the folder then is the same for all processes.
-            Backing::Servers { .. } => None,
+            Backing::Servers(_) => None,
         };
         let key = Arc::new(token_key(&settings.data, settings.token_key.as_deref())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (log, history) = backing::open(&settings.backing, &dir, &clock).await?;
-        let has = |role| settings.roles.has(role);
-        let projector = has(Role::Store).then(|| Projector::start(Arc::clone(&log), Arc::clone(&history)));
-        let store = has(Role::Store).then(|| Store::new(Arc::clone(&log), Arc::clone(&history)));
-        let (ingest, fanout) = commands_and_sessions(settings, log, history, &key, &clock).await?;
+        let Opened { log, history, registry } = Opened::of(&settings.backing, &dir, &clock).await?;
+        let stores = settings.roles.has(Role::Store);
+        let projector = stores.then(|| Projector::start(Arc::clone(&log), Arc::clone(&history)));
+        let store = stores.then(|| Store::new(Arc::clone(&log), Arc::clone(&history)));
+        let followers = Followers::start(settings, &log, &history, &key, &clock).await?;
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
         let address = listener.local_addr()?;
-        let guests = settings.guests();
-        let services = Services { ingest, store, fanout: fanout.clone(), key, clock, guests };
         let (stop, stopped) = watch::channel(false);
-        let edge = tokio::spawn(edge::serve(listener, routes::all(&services), stopped));
-        let app = Self { address, stop, edge, fanout, projector, lock };
+        let tails = Tails::of(&log);
+        let mut asked = vec![checks::log(Arc::clone(&log), tails.clone())];
+        if let Some(followers) = &followers {
+            asked.push(checks::mirror(Arc::clone(&followers.mirror), tails.clone()));
+        }
+        asked.push(checks::history(log, history, tails));
+        if let Some(projector) = &projector {
+            asked.push(checks::projector(projector.failure()));
+        }
+        asked.push(checks::draining(stopped.clone()));
+        let (told, own) = Told::start(asked, &stopped, settings.metrics_listen).await?;
+        let guests = settings.guests();
+        let (ingest, fanout) =
+            followers.map_or((None, None), |followers| (followers.ingest, followers.fanout));
+        let registry = Arc::new(registry);
+        let services = Services { ingest, store, fanout: fanout.clone(), key, clock, guests, registry };
+        let edge = tokio::spawn(edge::serve(listener, routes::all(&services, own), stopped));
+        let app = Self { address, stop, edge, told, fanout, projector, lock };
         if let Some(lock) = &app.lock {
             lock.announce(&app.url())?;
         }
@@ -114,34 +148,37 @@ impl App {
         if let Some(projector) = self.projector {
             projector.stop().await?;
         }
+        drop(self.told);
         Ok(())
     }
 }
 
-/// The services that follow the log at this node, as far as the roles want them. A session may send commands, so where there
-/// are sessions there is an [`Ingest`] too; without its role nobody reaches it over HTTP.
-async fn commands_and_sessions(
-    settings: &Settings,
-    log: SharedLog,
-    history: SharedHistory,
-    key: &Arc<TokenKey>,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(Option<Arc<Ingest>>, Option<Arc<Fanout>>)> {
-    let (commands, sessions) = (settings.roles.has(Role::Ingest), settings.roles.has(Role::Fanout));
-    if !commands && !sessions {
-        return Ok((None, None));
+impl Followers {
+    /// Starts what the roles want. A session may send commands, so where there are sessions there is an [`Ingest`] too;
+    /// without its role nobody reaches it over HTTP.
+    async fn start(
+        settings: &Settings,
+        log: &SharedLog,
+        history: &SharedHistory,
+        key: &Arc<TokenKey>,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Option<Self>> {
+        let (commands, sessions) = (settings.roles.has(Role::Ingest), settings.roles.has(Role::Fanout));
+        if !commands && !sessions {
+            return Ok(None);
+        }
+        let mirror = Mirror::start(Arc::clone(log), Arc::clone(history)).await?;
+        let ingest = Ingest::new(Arc::clone(&mirror), Arc::clone(clock));
+        let fanout = if sessions {
+            let sink = Arc::clone(&ingest) as _;
+            let allowed_origins = settings.allowed_origins.clone();
+            let around = fanout::Settings { shards: settings.shards, allowed_origins };
+            Some(Fanout::start(&mirror, sink, Arc::clone(key), Arc::clone(clock), around)?)
+        } else {
+            None
+        };
+        Ok(Some(Self { mirror, ingest: commands.then_some(ingest), fanout }))
     }
-    let mirror = Mirror::start(log, history).await?;
-    let ingest = Ingest::new(Arc::clone(&mirror), Arc::clone(clock));
-    let fanout = if sessions {
-        let sink = Arc::clone(&ingest) as _;
-        let around =
-            fanout::Settings { shards: settings.shards, allowed_origins: settings.allowed_origins.clone() };
-        Some(Fanout::start(&mirror, sink, Arc::clone(key), Arc::clone(clock), around)?)
-    } else {
-        None
-    };
-    Ok((commands.then_some(ingest), fanout))
 }
 
 fn lock(dir: &DataDir, settings: &Settings) -> anyhow::Result<DataLock> {

@@ -11,7 +11,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{serve, telemetry};
+use crate::{
+    serve,
+    telemetry::{self, Telemetry},
+};
 
 mod args;
 mod backing;
@@ -55,7 +58,7 @@ pub struct Cli {
 /// The commands; what each is for stands with its options.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serving::ServeArgs),
+    Serve(Box<serving::ServeArgs>),
     Token(token::TokenArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
@@ -68,11 +71,15 @@ enum Command {
 }
 
 impl Cli {
-    /// Begins logging, as much as the command wants.
-    pub fn start_logging(&self) {
-        match self.command {
-            None | Some(Command::Serve(_)) => telemetry::start(telemetry::SERVER),
-            Some(_) => telemetry::start(telemetry::COMMAND),
+    /// Begins logging, as much as the command wants, and what else a server tells.
+    ///
+    /// # Errors
+    /// As [`telemetry::start`].
+    pub fn start_telemetry(&self) -> anyhow::Result<Telemetry> {
+        match &self.command {
+            None => self.serve.start_telemetry(),
+            Some(Command::Serve(args)) => args.start_telemetry(),
+            Some(_) => telemetry::start(&telemetry::Settings::default(), telemetry::COMMAND, "command"),
         }
     }
 

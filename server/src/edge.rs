@@ -5,7 +5,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use hyper::server::conn::http1;
+use hyper::{
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -17,6 +20,8 @@ use tokio::{
     time::sleep,
 };
 use warp::{filters::BoxedFilter, reply::Response};
+
+use crate::observed;
 
 /// Most HTTP connections at a time; WebSockets do not count once their handshake is done.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -69,7 +74,11 @@ async fn connection(
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
     SockRef::from(&socket).set_tcp_user_timeout(Some(UNREAD_MAX))?;
-    let service = TowerToHyperService::new(warp::service(routes));
+    let routes = TowerToHyperService::new(warp::service(routes));
+    let service = service_fn(move |request| {
+        let routes = routes.clone();
+        observed::answer(request, move |request| routes.call(request))
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)

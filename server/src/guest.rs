@@ -5,8 +5,6 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use bytes::Buf;
-use futures_util::{Stream, StreamExt};
 use http::StatusCode;
 use kernel::{clock::Clock, identity::TokenKey};
 use schemas::{Answer, Timestamp, UserId};
@@ -15,6 +13,7 @@ use tokio::time::timeout;
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use crate::{
+    body,
     routes::{Services, refusal},
     settings::{GUEST_TOKEN_TTL_S, Guests},
 };
@@ -48,14 +47,14 @@ pub(crate) fn routes(services: &Services) -> BoxedFilter<(Response,)> {
         .and(warp::header::optional::<String>("origin"))
         .and(warp::header::optional::<String>("host"))
         .and(warp::body::stream())
-        .then(move |origin: Option<String>, host: Option<String>, body| {
+        .then(move |origin: Option<String>, host: Option<String>, sent| {
             let (key, clock) = (Arc::clone(&key), Arc::clone(&clock));
             async move {
                 if is_stranger(guests, origin.as_deref(), host.as_deref()) {
                     let message = "pages of other origins get no guest token";
                     return refusal(StatusCode::FORBIDDEN, "origin_refused", message);
                 }
-                match timeout(BODY_WAIT, collect(body)).await {
+                match timeout(BODY_WAIT, body::collect(sent, BODY_LEN_MAX)).await {
                     Err(_) => {
                         refusal(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not come in time")
                     }
@@ -81,20 +80,6 @@ fn names_this_machine(host: &str) -> bool {
     let name = bare.map_or(host, |(name, _)| name);
     let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
-}
-
-/// The body; `None` if it is too large or breaks off.
-async fn collect<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Option<Vec<u8>> {
-    let mut body = std::pin::pin!(body);
-    let mut bytes = Vec::new();
-    while let Some(part) = body.next().await {
-        let mut part = part.ok()?;
-        if bytes.len() + part.remaining() > BODY_LEN_MAX {
-            return None;
-        }
-        bytes.extend_from_slice(&part.copy_to_bytes(part.remaining()));
-    }
-    Some(bytes)
 }
 
 fn token(key: &TokenKey, clock: &dyn Clock, body: &[u8]) -> Response {

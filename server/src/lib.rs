@@ -6,12 +6,18 @@
 
 pub mod app;
 mod backing;
+mod body;
 pub mod cli;
 pub mod client;
 mod console;
+pub mod cpu;
 pub mod data_dir;
 mod edge;
 mod guest;
+mod health;
+pub mod measure;
+mod observed;
+pub mod registry;
 mod routes;
 pub mod serve;
 pub mod settings;

@@ -10,12 +10,18 @@ use server::cli::{self, Cli};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    cli.start_logging();
+    let telemetry = match cli.start_telemetry() {
+        Ok(telemetry) => telemetry,
+        Err(error) => return failed(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::Error::new(error).context("cannot start")),
     };
-    match runtime.block_on(cli.run()) {
+    let done = runtime.block_on(cli.run());
+    // Out of the runtime: it blocks.
+    telemetry.end();
+    match done {
         Ok(code) => code,
         // Whoever read the results has enough of them: `tidings export … | head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

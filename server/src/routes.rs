@@ -13,7 +13,11 @@ use schemas::Answer;
 use store::Store;
 use warp::{Filter, Rejection, Reply, filters::BoxedFilter, reject::Reject, reply::Response};
 
-use crate::{console, guest, settings::Guests};
+use crate::{
+    console, guest,
+    registry::{self, Registry},
+    settings::Guests,
+};
 
 /// What the routes lead to.
 #[derive(Clone)]
@@ -27,6 +31,7 @@ pub(crate) struct Services {
     pub(crate) key: Arc<TokenKey>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guests: Guests,
+    pub(crate) registry: Arc<Registry>,
 }
 
 /// The request bears no token that is accepted.
@@ -36,10 +41,19 @@ struct Unauthorized(Option<TokenError>);
 impl Reject for Unauthorized {}
 
 /// All addresses, with an answer for every request.
-pub(crate) fn all(services: &Services) -> BoxedFilter<(Response,)> {
+///
+/// `own` are further ones of the server itself.
+pub(crate) fn all(services: &Services, own: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
     let identity = identity(Arc::clone(&services.key));
-    let Services { ingest, store, fanout, .. } = services.clone();
-    let mut routes = livez().or(console::routes()).unify().or(guest::routes(services)).unify().boxed();
+    let Services { ingest, store, fanout, registry, .. } = services.clone();
+    let mut routes = own
+        .or(console::routes())
+        .unify()
+        .or(guest::routes(services))
+        .unify()
+        .or(registry::routes(registry))
+        .unify()
+        .boxed();
     if let Some(fanout) = fanout {
         routes = fanout::routes(fanout).or(routes).unify().boxed();
     }
@@ -49,6 +63,11 @@ pub(crate) fn all(services: &Services) -> BoxedFilter<(Response,)> {
     if let Some(store) = store {
         routes = routes.or(store::routes(store, identity)).unify().boxed();
     }
+    answering(routes)
+}
+
+/// With an answer for every request that none of `routes` takes.
+pub(crate) fn answering(routes: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
     routes.recover(|rejection| async move { Ok::<_, Infallible>(answer(&rejection)) }).unify().boxed()
 }
 
@@ -69,7 +88,7 @@ fn identity(key: Arc<TokenKey>) -> BoxedFilter<(Identity,)> {
         .boxed()
 }
 
-fn livez() -> BoxedFilter<(Response,)> {
+pub(crate) fn livez() -> BoxedFilter<(Response,)> {
     warp::path!("livez")
         .and(warp::get())
         .map(|| {

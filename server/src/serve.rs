@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     app::App,
     data_dir::token_key,
-    settings::{Backing, DEV_USER, Guests, Settings},
+    settings::{Backing, DEV_USER, Guests, Servers, Settings},
 };
 
 /// How long the token in the greeting is valid: a day.
@@ -44,7 +44,8 @@ fn greet(app: &App, settings: &Settings) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match &settings.backing {
         Backing::Embedded => writeln!(out, "Tidings is at {url}/ (data in {})", settings.data.display())?,
-        Backing::Servers { log, history } => {
+        Backing::Servers(servers) => {
+            let Servers { log, history, .. } = &**servers;
             writeln!(out, "Tidings is at {url}/ (roles {}; log {log}; history {history})", settings.roles)?;
         }
     }

@@ -8,6 +8,8 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromS
 use kernel::event_log::kafka::KafkaSettings;
 use store::scylla::ScyllaSettings;
 
+use crate::registry::client::RegistryAddress;
+
 pub mod file;
 
 /// Who acts where nobody is named: the owner of what is imported, and the person of the greeting.
@@ -50,12 +52,18 @@ pub enum Backing {
     /// In the data folder; one process does everything.
     Embedded,
     /// On servers that many processes share.
-    Servers {
-        /// The log.
-        log: KafkaSettings,
-        /// The history.
-        history: ScyllaSettings,
-    },
+    Servers(Box<Servers>),
+}
+
+/// The servers that log and history are on.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    /// The log.
+    pub log: KafkaSettings,
+    /// Where the schemas of its records are registered, and get their ids; `None`: this server is the registry.
+    pub registry: Option<RegistryAddress>,
+    /// The history.
+    pub history: ScyllaSettings,
 }
 
 /// Settings of `tidings serve`.
@@ -77,6 +85,8 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Threads that deliver to sessions; at least 1.
     pub shards: usize,
+    /// Where `/metrics` is served; `None`: beside everything else.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -91,6 +101,7 @@ impl Settings {
             guests: None,
             allowed_origins: Vec::new(),
             shards: 1,
+            metrics_listen: None,
         }
     }
 

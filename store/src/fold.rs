@@ -3,16 +3,24 @@
 //! Invariant: the place moves only when the rows before it are durable. A step that fails can be taken again, and goes
 //! on where it failed: nothing is left out and nothing is judged twice.
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use kernel::{
     event_log::{BATCH_LEN_MAX, ReadError, Record, SharedLog},
     history::{self, Batch, Depth, HistoryError, SharedHistory},
+    metric, trace,
 };
+use metrics::{Counter, Histogram};
 use schemas::{Epoch, Offset, Partition, Position, codec::Codec};
+use tokio::time::Instant;
+use tracing::Span;
 
 use crate::{
     project::{Projection, Stretch, Unread, project},
     states::{States, WEIGHT_MAX},
 };
+
+/// States that are loaded at once.
+const LOADS_IN_FLIGHT_MAX: usize = 16;
 
 /// Why a fold does not go on.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -94,6 +102,10 @@ pub(crate) struct Fold {
     weight_max: usize,
     /// Folded, and not yet durable.
     pending: Option<Batch>,
+    /// The spans `project` of the records in `pending` whose traces are sampled.
+    traced: Vec<Span>,
+    apply_time: Histogram,
+    events: Counter,
 }
 
 impl Fold {
@@ -119,6 +131,9 @@ impl Fold {
             states: States::default(),
             weight_max: WEIGHT_MAX,
             pending: None,
+            traced: Vec::new(),
+            apply_time: metric::HISTORY_APPLY_TIME.histogram(),
+            events: metric::HISTORY_EVENTS.counter(),
         })
     }
 
@@ -166,7 +181,11 @@ impl Fold {
     /// Applies what is pending; only then does the place move.
     async fn settle(&mut self) -> Result<(), ProjectError> {
         if let Some(batch) = &self.pending {
+            let begun = Instant::now();
             self.history.apply(batch.clone()).await?;
+            self.apply_time.record(begun.elapsed());
+            self.events.increment(batch.events.len() as u64);
+            self.traced.clear();
             self.place = batch.up_to;
             self.pending = None;
             self.states.trim(self.weight_max);
@@ -174,10 +193,19 @@ impl Fold {
         Ok(())
     }
 
-    /// Loads the states that are needed and not at hand.
+    /// Loads the states that are needed and not at hand. After an error those that came are kept.
     async fn load(&mut self, records: &[Record]) -> Result<(), ProjectError> {
-        for conversation in self.states.missing(records) {
-            let snapshot = self.history.snapshot(self.partition, &conversation, Depth::Fold).await?;
+        let (history, partition) = (SharedHistory::clone(&self.history), self.partition);
+        let load = |conversation| {
+            let history = &history;
+            async move {
+                let snapshot = history.snapshot(partition, &conversation, Depth::Fold).await?;
+                Ok::<_, HistoryError>((conversation, snapshot))
+            }
+        };
+        let loads = self.states.missing(records).into_iter().map(load).collect::<Vec<_>>();
+        let mut loads = stream::iter(loads).buffer_unordered(LOADS_IN_FLIGHT_MAX);
+        while let Some((conversation, snapshot)) = loads.try_next().await? {
             if snapshot.position < self.place {
                 let (place, found) = (self.place, snapshot.position);
                 return Err(ProjectError::WentBack { partition: self.partition, place, found });
@@ -190,6 +218,7 @@ impl Fold {
     /// Folds the records that follow the place, up to the first that cannot be read.
     fn fold(&mut self, records: &[Record]) -> Result<Batch, ProjectError> {
         let (partition, epoch, from) = (self.partition, self.epoch.clone(), self.place);
+        let consumed = consume(records, partition);
         let stretch = Stretch { partition, epoch, from, records };
         let Projection { batch, passed_over, unread } = project(&self.codec, stretch, &mut self.states);
         for record in passed_over {
@@ -200,9 +229,27 @@ impl Fold {
             Some(Unread { offset, schema }) if batch.up_to == from => {
                 Err(ProjectError::UnknownSchema { partition, offset, schema: schema.0 })
             }
-            _ => Ok(batch),
+            _ => {
+                let folded = consumed.into_iter().filter(|(offset, _)| batch.up_to.covers(*offset));
+                self.traced = folded.map(|(offset, span)| project_span(offset, &span)).collect();
+                Ok(batch)
+            }
         }
     }
+}
+
+/// A span for each of these records whose trace is sampled: mostly none.
+fn consume(records: &[Record], partition: Partition) -> Vec<(Offset, Span)> {
+    if !trace::is_on() {
+        return Vec::new();
+    }
+    let spans = records.iter().map(|record| (record.offset, trace::consume(record, partition, "projector")));
+    spans.filter(|(_, span)| !span.is_disabled()).collect()
+}
+
+/// From the fold of a record until its rows are durable.
+fn project_span(offset: Offset, consume: &Span) -> Span {
+    tracing::info_span!(target: trace::TARGET, parent: consume, "project", offset = offset.get())
 }
 
 #[cfg(test)]

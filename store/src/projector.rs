@@ -193,6 +193,11 @@ impl ProjectorHandle {
         failure.map_or(ended.map_err(|_| ProjectError::Panicked), Err)
     }
 
+    /// Tells why the projector cannot go on, once it cannot.
+    pub fn failure(&self) -> watch::Receiver<Option<ProjectError>> {
+        self.failure.clone()
+    }
+
     /// Resolves when the projector cannot go on, with the reason. Dropping the future loses nothing.
     pub async fn failed(&self) -> ProjectError {
         let mut failure = self.failure.clone();

@@ -98,13 +98,10 @@ impl ScyllaHistory {
     pub async fn open(settings: ScyllaSettings) -> Result<Self, OpenError> {
         let connection = Connection::open(&settings).await.map_err(|error| unusable(&error))?;
         check_version(&connection, &settings).await?;
-        let session = &connection.session;
-        let keyspace = settings.keyspace.as_str();
-        session.use_keyspace(keyspace, false).await.map_err(|error| unusable(&error))?;
-        let selects = Selects::prepare(session).await.map_err(|error| unusable(&error))?;
-        let inserts = Inserts::prepare(session).await.map_err(|error| unusable(&error))?;
+        let selects = Selects::prepare(&connection).await.map_err(|error| unusable(&error))?;
+        let inserts = Inserts::prepare(&connection).await.map_err(|error| unusable(&error))?;
         let connection = Arc::new(connection);
-        let writer = Writer::new(Arc::clone(&connection), inserts, keyspace.to_owned());
+        let writer = Writer::new(Arc::clone(&connection), inserts);
         Ok(Self { shared: Arc::new(Shared { settings, connection, selects, writer }) })
     }
 
@@ -177,12 +174,12 @@ impl History for ScyllaHistory {
         self.reader().messages(conversation, extent).await
     }
 
-    async fn find(
+    async fn find_all(
         &self,
         conversation: &ConversationId,
-        event_id: &EventId,
-    ) -> Result<Option<Found>, HistoryError> {
-        self.reader().find(conversation, event_id).await
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError> {
+        self.reader().find_all(conversation, event_ids).await
     }
 
     async fn conversations_of(

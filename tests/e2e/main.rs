@@ -1,6 +1,8 @@
 //! The parts together, in the real process: what one way in was told, every way out must say.
 
 mod archives;
+mod seen;
+mod traces;
 
 use std::{fs, path::Path};
 

@@ -1,19 +1,30 @@
-//! The log on Apache Kafka: every case of the suite, on a real broker, each on topics of its own.
+//! The log on Apache Kafka: every case of the suite and those beyond it, on a real broker, each on topics of its own.
 
 use async_trait::async_trait;
-use kernel::event_log::{SharedLog, conformance::Subject, kafka::testing::OnBroker};
+use kernel::event_log::{
+    SharedLog,
+    conformance::Subject,
+    kafka::testing::{self, OnBroker},
+};
 use tests::kafka;
+
+mod drawn;
+mod groups;
+mod retention;
+mod strangers;
+mod topics;
+
+/// `None`: there is no broker, and the test is skipped.
+async fn brokers() -> Option<String> {
+    kafka::shared("the log on Kafka").await.unwrap_or_else(|error| panic!("{error:#}"))
+}
 
 /// A log at the broker that all cases share.
 struct OnKafka(OnBroker);
 
-async fn brokers() -> Option<String> {
-    kafka::shared("the log on Kafka").await.unwrap()
-}
-
 #[async_trait]
 impl Subject for OnKafka {
-    // A broker that ends a transaction leaves marks; ours has none, so its offsets rise by one.
+    // Only transactions leave marks between the records, and the log has none.
     const DENSE: bool = true;
 
     async fn available() -> bool {
@@ -21,7 +32,7 @@ impl Subject for OnKafka {
     }
 
     async fn fresh() -> Self {
-        let brokers = brokers().await.expect("it is available");
+        let Some(brokers) = brokers().await else { unreachable!("no case runs without a broker") };
         Self(OnBroker::fresh(&brokers).await)
     }
 
@@ -34,4 +45,22 @@ impl Subject for OnKafka {
     }
 }
 
-kernel::event_log_conformance!(OnKafka);
+mod suite {
+    kernel::event_log_conformance!(super::OnKafka);
+}
+
+macro_rules! beyond {
+    ($($case:ident)+) => {$(
+        #[tokio::test]
+        async fn $case() {
+            if let Some(brokers) = brokers().await {
+                testing::$case(&brokers).await;
+            }
+        }
+    )+};
+}
+
+beyond! {
+    topics_are_made_once_and_keep_their_partitions
+    a_replaced_topic_is_noticed
+}

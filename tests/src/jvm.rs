@@ -3,7 +3,7 @@
 //! What the servers share is here; what is particular to one is its [`Program`] ([`crate::kafka`],
 //! [`crate::cassandra`]). Each lives in a folder of its own: configuration, data, log.
 //!
-//! Invariant: a server never outlives the process that started it, however that one ends (see [`watcher`]).
+//! Invariant: a server never outlives the process that started it, however that one ends (see `watcher`).
 
 use std::{
     env,

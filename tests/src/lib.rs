@@ -4,7 +4,7 @@
 //! Reading path: [`node`] (a process of the binary), [`server`] (one that does everything) and [`cluster`] (several, by
 //! role), [`api`] (HTTP), [`observer`] and [`caller`] (sessions), [`topic`] (the topic as strangers read it), [`sent`] (what a
 //! sender was told), [`checker`] (whether it is all true), [`tools`] (programs in other languages), [`jvm`] (servers of
-//! others) with [`kafka`] and [`cassandra`], [`wait`].
+//! others) with [`kafka`] and [`cassandra`], [`collector`] (where traces go), [`scrape`] (what is counted), [`wait`].
 //!
 //! Invariants: a server is a real process on its own folder and port, and ends with the value that
 //! started it; nothing sleeps for a fixed time, everything waits for a condition until a deadline.
@@ -16,10 +16,12 @@ pub mod caller;
 pub mod cassandra;
 pub mod checker;
 pub mod cluster;
+pub mod collector;
 pub mod jvm;
 pub mod kafka;
 pub mod node;
 pub mod observer;
+pub mod scrape;
 pub mod sent;
 pub mod server;
 pub mod signal;
@@ -32,6 +34,7 @@ pub use api::Api;
 pub use caller::Caller;
 pub use cassandra::Cassandra;
 pub use cluster::Cluster;
+pub use collector::Collector;
 pub use kafka::Kafka;
 pub use node::Node;
 pub use observer::Observer;

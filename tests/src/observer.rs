@@ -85,7 +85,7 @@ impl Observer {
     /// The same, at the first of several nodes; at the next one whenever its connection ends.
     pub fn roaming(urls: &[String], token: &str, conversation: &str) -> Self {
         let (sender, seen) = watch::channel(Seen::default());
-        let (wishes, wished) = watch::channel(Wishes::default());
+        let (wishes, heard) = watch::channel(Wishes::default());
         let client = Client {
             addresses: urls.iter().map(|url| wire::host_of(url)).collect(),
             turn: 0,
@@ -94,7 +94,7 @@ impl Observer {
             offset: 0,
             epoch: String::new(),
             seen: sender,
-            wishes: wished,
+            wishes: heard,
         };
         Self { seen, wishes, task: tokio::spawn(client.run()) }
     }

@@ -1,6 +1,7 @@
 //! The real server, all roles in one process, as a process that can be killed.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -30,9 +31,18 @@ impl Server {
     /// # Errors
     /// It cannot be built or does not come up.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further options of `tidings serve`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(options: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let options = vec!["--data".into(), folder.path().join("data").into()];
-        let node = Node::new(folder.path().join("server.log"), options)?;
+        let mut all: Vec<OsString> = vec!["--data".into(), folder.path().join("data").into()];
+        all.extend(options.iter().map(Into::into));
+        let node = Node::new(folder.path().join("server.log"), all)?;
         let mut server = Self { node, folder };
         server.restart().await?;
         Ok(server)

@@ -69,6 +69,14 @@ pub fn skip(test: &str, why: &str) -> anyhow::Result<()> {
     if env::var_os("CI").is_some() {
         bail!("{test} cannot run, and with CI set it must: {why}");
     }
+    pass_over(test, why)
+}
+
+/// As [`skip`], for what need not be there, not even with `CI`.
+///
+/// # Errors
+/// It cannot be said.
+pub fn pass_over(test: &str, why: &str) -> anyhow::Result<()> {
     // Not by the macro, whose output the test runner keeps to itself when a test passes.
     writeln!(io::stderr(), "skipped: {test} because {why}")?;
     Ok(())
@@ -256,6 +264,25 @@ impl Kit {
         let input = process.stdin.take().context("no standard input")?;
         let output = process.stdout.take().context("no standard output")?;
         Ok(Script { name: script.to_owned(), process, input, lines: BufReader::new(output).lines() })
+    }
+
+    /// Runs a script with arguments to its end, and gives what it printed.
+    ///
+    /// # Errors
+    /// It failed, or took too long.
+    pub async fn print(&self, script: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = tokio::process::Command::new(&self.interpreter)
+            .arg(script)
+            .args(arguments)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output =
+            timeout(SCRIPT_WAIT, output).await.with_context(|| format!("{script} does not end"))??;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{script} ended with {}: {said}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Runs a script to its end; its result is its last line.

@@ -47,7 +47,7 @@ pub async fn group_members(broker: String, group: String) -> anyhow::Result<Vec<
     let members = move || {
         let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", broker).create()?;
         let groups = consumer.fetch_group_list(Some(&group), GROUP_WAIT)?;
-        let members = groups.groups().iter().flat_map(|group| group.members());
+        let members = groups.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
         Ok(members.map(|member| member.client_id().to_owned()).collect())
     };
     spawn_blocking(members).await?

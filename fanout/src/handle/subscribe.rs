@@ -2,6 +2,7 @@
 
 use std::{fmt, rc::Rc, time::Duration};
 
+use kernel::metric;
 use schemas::{ConversationId, Position};
 use tokio::time::{Instant, timeout_at};
 
@@ -51,6 +52,11 @@ pub(super) async fn subscribe(at: &Asked<'_>, request: &SubscribeRequest) -> Res
     let beginning = beginning(at, request, &topic).await?;
     if matches!(beginning, Beginning::Lost) && request.flag & SubscribeRequest::REJECT_UNRECOVERED != 0 {
         return Err(ErrorCode::UNRECOVERABLE_POSITION);
+    }
+    match beginning {
+        Beginning::Now => {}
+        Beginning::Lost => metric::RESUMES.counter_of(["lost"]).increment(1),
+        Beginning::Resume(_) => metric::RESUMES.counter_of(["recovered"]).increment(1),
     }
     match beginning {
         Beginning::Resume(position) => resume(at, request, topic, position).await?,

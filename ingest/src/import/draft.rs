@@ -1,6 +1,9 @@
 //! A conversation as it will be when the import is in: its state, folded on trial.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use kernel::{
     command::CommandError,
@@ -8,10 +11,11 @@ use kernel::{
     mirror::Tracked,
 };
 use schemas::{
-    ChatEvent, EventBody, EventId, Offset, Timestamp, UserId, Visibility, event::ConversationCreated,
+    ChatEvent, ConversationId, EventBody, EventId, Offset, Timestamp, UserId, Visibility,
+    event::ConversationCreated,
 };
 
-use crate::{accept::Worker, recall::Known};
+use crate::{accept::Worker, append::unavailable, recall::Known};
 
 /// The id of the event that makes a conversation which an import brings.
 const CREATION: &str = "import.created";
@@ -21,12 +25,22 @@ const CREATION: &str = "import.created";
 pub(super) struct Draft {
     tracked: Arc<Tracked>,
     state: Option<ConversationState>,
+    /// The ids of the import that were used before.
+    used: HashMap<EventId, Known>,
 }
 
 impl Draft {
-    pub(super) fn new(tracked: Arc<Tracked>) -> Self {
+    /// The conversation as it is; `ids` are those that the import uses. All are looked up at once.
+    pub(super) async fn new(
+        worker: &Worker,
+        conversation: &ConversationId,
+        ids: BTreeSet<EventId>,
+    ) -> Result<Self, CommandError> {
+        let tracked = worker.mirror.track(conversation).await.map_err(unavailable)?;
         let state = tracked.look(|state| Some(state?.clone()));
-        Self { tracked, state }
+        // After the state was copied: what it does not have yet is found here.
+        let used = worker.recall.events(&worker.mirror, &tracked, ids).await?;
+        Ok(Self { tracked, state, used })
     }
 
     pub(super) fn tracked(&self) -> &Tracked {
@@ -34,11 +48,9 @@ impl Draft {
     }
 
     /// The event with this id: of this import, or from before.
-    pub(super) async fn find(&self, worker: &Worker, id: &EventId) -> Result<Option<Known>, CommandError> {
-        match self.state.as_ref().and_then(|state| state.repeats.find(id)) {
-            Some(seen) => Ok(Some(seen.into())),
-            None => worker.recall.event(&worker.mirror, &self.tracked, id).await,
-        }
+    pub(super) fn find(&self, id: &EventId) -> Option<Known> {
+        let of_late = self.state.as_ref().and_then(|state| state.repeats.find(id)).map(Known::from);
+        of_late.or_else(|| self.used.get(id).cloned())
     }
 
     /// Whether what `event` answers, if anything, is a message: of this import, or from before.

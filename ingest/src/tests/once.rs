@@ -212,6 +212,27 @@ async fn a_history_that_lags_by_less_than_the_window_holds_nobody_up() {
     }
 }
 
+#[tokio::test]
+async fn how_far_the_history_was_is_relied_on_only_while_the_window_has_the_rest() {
+    let site = Site::new();
+    let node = site.node().await;
+    create(&node).await;
+    post(&node, "ann", "m-1").await.unwrap();
+    site.project().await;
+    // Here the node learns how far the history is: up to this post, and not with it.
+    post(&node, "ann", "m-2").await.unwrap();
+    post(&node, "ann", "m-3").await.unwrap();
+    site.clock.advance(REPEAT_WINDOW_MS + 1);
+    post(&node, "ann", "m-4").await.unwrap();
+    let mut again = Box::pin(post(&node, "ann", "m-2"));
+    for _ in 0..100 {
+        assert!((&mut again).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    site.project().await;
+    assert_eq!(place(again.await), (3, true));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_node_that_has_not_been_level_with_the_log_for_long_looks_before_it_appends() {
     let (site, faults) = (Site::new(), Faults::default());

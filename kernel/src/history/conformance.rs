@@ -55,6 +55,7 @@ macro_rules! history_conformance {
                 an_event_comes_back_byte_for_byte
                 void_events_are_kept_and_change_nothing
                 an_event_is_found_by_its_id
+                many_events_are_found_at_once_each_in_the_place_of_its_id
                 the_first_event_with_an_id_is_the_one_that_is_found;
             order:
                 a_batch_applied_twice_changes_nothing

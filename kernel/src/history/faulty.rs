@@ -158,13 +158,13 @@ impl History for FaultyHistory {
         self.inner.messages(conversation, extent).await
     }
 
-    async fn find(
+    async fn find_all(
         &self,
         conversation: &ConversationId,
-        event_id: &EventId,
-    ) -> Result<Option<Found>, HistoryError> {
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError> {
         self.faults.check_read()?;
-        self.inner.find(conversation, event_id).await
+        self.inner.find_all(conversation, event_ids).await
     }
 
     async fn conversations_of(

@@ -108,12 +108,13 @@ impl History for MemoryHistory {
         Ok(self.about(conversation, looks).unwrap_or_default())
     }
 
-    async fn find(
+    async fn find_all(
         &self,
         conversation: &ConversationId,
-        event_id: &EventId,
-    ) -> Result<Option<Found>, HistoryError> {
-        Ok(self.about(conversation, |kept| kept.find(event_id)).flatten())
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError> {
+        let found = self.about(conversation, |kept| event_ids.iter().map(|id| kept.find(id)).collect());
+        Ok(found.unwrap_or_else(|| event_ids.iter().map(|_| None).collect()))
     }
 
     async fn conversations_of(

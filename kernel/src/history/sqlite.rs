@@ -194,13 +194,13 @@ impl History for SqliteHistory {
         self.read(move |conn| read::messages(conn, &conversation, extent)).await
     }
 
-    async fn find(
+    async fn find_all(
         &self,
         conversation: &ConversationId,
-        event_id: &EventId,
-    ) -> Result<Option<Found>, HistoryError> {
-        let (conversation, event_id) = (conversation.clone(), event_id.clone());
-        self.read(move |conn| read::find(conn, &conversation, &event_id)).await
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError> {
+        let (conversation, event_ids) = (conversation.clone(), event_ids.to_vec());
+        self.read(move |conn| event_ids.iter().map(|id| read::find(conn, &conversation, id)).collect()).await
     }
 
     async fn conversations_of(

@@ -23,6 +23,7 @@ use crate::{
     conversation::{ConversationState, Fact, Void},
     event_log::{BATCH_LEN_MAX, Reading, Record, SharedLog, read},
     history::{Depth, SharedHistory, Snapshot},
+    trace::{self, Trace},
 };
 
 /// How many events of late are kept for sessions that come back.
@@ -57,6 +58,8 @@ pub struct LiveEvent {
     pub recorded_at: Timestamp,
     /// What happened.
     pub event: Arc<ChatEvent>,
+    /// The trace that it is part of, if that is sampled and was just read from the log.
+    pub trace: Option<Trace>,
     /// Length of the record's value, by which the events of late are bounded.
     len: usize,
     json: OnceLock<Bytes>,
@@ -71,7 +74,14 @@ impl LiveEvent {
         event: Arc<ChatEvent>,
         len: usize,
     ) -> Self {
-        Self { partition, position: offset.position(), recorded_at, event, len, json: OnceLock::new() }
+        let position = offset.position();
+        Self { partition, position, recorded_at, event, trace: None, len, json: OnceLock::new() }
+    }
+
+    /// The same as part of a trace.
+    #[must_use]
+    fn traced(self, trace: Option<Trace>) -> Self {
+        Self { trace, ..self }
     }
 
     /// The JSON form, written once for everybody.
@@ -303,14 +313,15 @@ impl Inner {
         if self.folded.covers(record.offset) {
             return Ok(None);
         }
-        let judged = fold(&mut self.state, record, codec)?;
+        let span = trace::consume(record, partition, "mirror");
+        let judged = span.in_scope(|| fold(&mut self.state, record, codec))?;
         self.folded = record.offset.position();
         Ok(match judged {
             None => None,
             Some(Ok(event)) => {
                 let len = record.value.len();
                 let event = LiveEvent::new(partition, record.offset, record.recorded_at, event, len);
-                let event = Arc::new(event);
+                let event = Arc::new(event.traced(Trace::of_span(&span)));
                 self.keep(Arc::clone(&event));
                 Some(event)
             }

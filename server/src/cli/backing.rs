@@ -7,7 +7,10 @@ use clap::Args;
 use kernel::event_log::kafka::KafkaSettings;
 use store::scylla::{Login, ScyllaSettings};
 
-use crate::settings::{Backing, file::File};
+use crate::{
+    registry::client::RegistryAddress,
+    settings::{Backing, Servers, file::File},
+};
 
 /// The word for "in the data folder".
 const EMBEDDED: &str = "embedded";
@@ -30,6 +33,10 @@ pub(super) struct LogArgs {
     /// A setting of librdkafka, like security.protocol=SSL; can be given again
     #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
     kafka: Vec<(String, String)>,
+    /// A schema registry (http://[USER:PASSWORD@]HOST:PORT) that is to know the schemas of the records, and gives them their ids
+    /// [default: this server is one itself]
+    #[arg(long, value_name = "URL", env = "TIDINGS_SCHEMA_REGISTRY", hide_env_values = true)]
+    schema_registry: Option<RegistryAddress>,
 }
 
 /// Where the history is.
@@ -75,6 +82,14 @@ impl LogArgs {
     }
 }
 
+impl LogArgs {
+    /// Where the schemas are registered; `None`: nowhere else.
+    fn registry(&self, file: &File) -> anyhow::Result<Option<RegistryAddress>> {
+        let in_file = file.schema_registry.as_deref().map(str::parse).transpose();
+        Ok(self.schema_registry.clone().or(in_file.context("schema_registry in the settings file")?))
+    }
+}
+
 impl HistoryArgs {
     /// Where the history is; `None`: embedded.
     pub(super) fn settings(&self, file: &File) -> anyhow::Result<Option<ScyllaSettings>> {
@@ -101,9 +116,15 @@ impl BackingArgs {
 
     /// Both places.
     pub(super) fn backing(&self, file: &File) -> anyhow::Result<Backing> {
+        let registry = self.log.registry(file)?;
         match (self.log.settings(file)?, self.history.settings(file)?) {
+            (None, None) if registry.is_some() => {
+                bail!(
+                    "a schema registry serves those who read the topic, and the embedded log is none; give --log kafka://…"
+                )
+            }
             (None, None) => Ok(Backing::Embedded),
-            (Some(log), Some(history)) => Ok(Backing::Servers { log, history }),
+            (Some(log), Some(history)) => Ok(Backing::Servers(Box::new(Servers { log, registry, history }))),
             (Some(_), None) => bail!(
                 "the log is on Kafka, so the history cannot be embedded: every process would have a part of it; \
                  give --history scylla://HOST:PORT/KEYSPACE"

@@ -13,14 +13,11 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::args::TargetArgs;
-use crate::client::Client;
+use crate::{client::Client, cpu, measure::Latencies};
 
-mod cpu;
 mod floor;
-mod latencies;
 mod load;
 
-use latencies::Latencies;
 use load::{Load, Outcome};
 
 /// Bytes of a message, and of a record in the floor.

@@ -19,7 +19,10 @@ use kernel::{
 use store::{RebuildStep, rebuild};
 
 use super::{args::DATA_DEFAULT, backing::BackingArgs};
-use crate::settings::Backing;
+use crate::{
+    backing::open_log,
+    settings::{Backing, Servers},
+};
 
 mod embedded;
 mod servers;
@@ -76,8 +79,11 @@ pub(super) async fn run(args: HistoryArgs) -> anyhow::Result<ExitCode> {
             let data = place.data.or(file.data).unwrap_or_else(|| DATA_DEFAULT.into());
             if anew { embedded::rebuild(&data).await } else { embedded::verify(&data).await }
         }
-        (Backing::Servers { log, history }, true) => servers::rebuild(log, &history).await,
-        (Backing::Servers { log, history }, false) => servers::verify(log, history).await,
+        (Backing::Servers(servers), anew) => {
+            let Servers { log, registry, history } = *servers;
+            let (log, _) = open_log(&log, registry.as_ref()).await?;
+            if anew { servers::rebuild(&log, &history).await } else { servers::verify(&log, history).await }
+        }
     }
 }
 

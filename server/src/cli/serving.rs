@@ -6,7 +6,10 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::{args::DATA_DEFAULT, backing::BackingArgs};
-use crate::settings::{Backing, Role, Roles, Settings};
+use crate::{
+    settings::{Backing, Role, Roles, Settings, file::File},
+    telemetry::{self, Telemetry},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,6 +52,8 @@ pub(super) struct ServeArgs {
     shards: Option<u16>,
     #[command(flatten)]
     backing: BackingArgs,
+    #[command(flatten)]
+    telemetry: telemetry::Settings,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -58,12 +63,17 @@ enum Switch {
 }
 
 impl ServeArgs {
+    /// Begins what a server tells.
+    pub(super) fn start_telemetry(&self) -> anyhow::Result<Telemetry> {
+        let roles = self.roles(&self.backing.file()?)?;
+        telemetry::start(&self.telemetry, telemetry::SERVER, &roles.to_string())
+    }
+
     /// The same as the server takes it, the settings file included.
     pub(super) fn settings(self) -> anyhow::Result<Settings> {
         let file = self.backing.file()?;
         let backing = self.backing.backing(&file)?;
-        let roles = if self.role.is_empty() { read_all(&file.roles, str::parse)? } else { self.role };
-        let roles = Roles::of(roles);
+        let roles = self.roles(&file)?;
         if matches!(backing, Backing::Embedded) && !roles.are_all() {
             anyhow::bail!(
                 "with the embedded log one process does everything: leave --role out, or give --log and --history"
@@ -85,8 +95,14 @@ impl ServeArgs {
             guests: self.guests.map(|switch| matches!(switch, Switch::On)).or(file.guests),
             allowed_origins: origins,
             shards: usize::from(shards),
+            metrics_listen: self.telemetry.metrics_listen.or(file.metrics_listen),
             ..defaults
         })
+    }
+
+    fn roles(&self, file: &File) -> anyhow::Result<Roles> {
+        let said = if self.role.is_empty() { read_all(&file.roles, str::parse)? } else { self.role.clone() };
+        Ok(Roles::of(said))
     }
 }
 

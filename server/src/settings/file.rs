@@ -44,6 +44,8 @@ pub struct File {
     pub log: Option<String>,
     /// `embedded` or `scylla://…`.
     pub history: Option<String>,
+    /// `http://…`: see [`Servers::registry`](super::Servers::registry).
+    pub schema_registry: Option<String>,
     /// See [`Settings::token_key`](super::Settings::token_key).
     pub token_key: Option<PathBuf>,
     /// See [`Settings::guests`](super::Settings::guests).
@@ -52,6 +54,8 @@ pub struct File {
     pub allow_origin: Vec<String>,
     /// See [`Settings::shards`](super::Settings::shards).
     pub shards: Option<u16>,
+    /// See [`Settings::metrics_listen`](super::Settings::metrics_listen).
+    pub metrics_listen: Option<SocketAddr>,
     /// Settings of librdkafka.
     pub kafka: Properties,
     /// How to come into the history's cluster.
@@ -119,13 +123,13 @@ impl<'de> Deserialize<'de> for Properties {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = toml::Table::deserialize(deserializer)?;
         let mut properties = BTreeMap::new();
-        flatten(String::new(), &table, &mut properties).map_err(de::Error::custom)?;
+        flatten("", &table, &mut properties).map_err(de::Error::custom)?;
         Ok(Self(properties))
     }
 }
 
 fn flatten(
-    prefix: String,
+    prefix: &str,
     table: &toml::Table,
     properties: &mut BTreeMap<String, String>,
 ) -> Result<(), String> {
@@ -133,7 +137,7 @@ fn flatten(
         let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         let value = match value {
             toml::Value::Table(inner) => {
-                flatten(name, inner, properties)?;
+                flatten(&name, inner, properties)?;
                 continue;
             }
             toml::Value::String(text) => text.clone(),

@@ -98,7 +98,7 @@ struct Scanner<'a> {
 }
 
 pub(super) async fn digest(connection: &Connection) -> Result<Digest, HistoryError> {
-    let scans = Scans::prepare(&connection.session).await.map_err(|error| unavailable(&error))?;
+    let scans = Scans::prepare(connection).await.map_err(|error| unavailable(&error))?;
     let scanner = Scanner { connection, scans, codec: Codec::default() };
     let mut tables = vec![scanner.events().await?];
     tables.extend(scanner.ids().await?);

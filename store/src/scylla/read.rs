@@ -1,6 +1,6 @@
 //! Questions about a conversation as a whole: its state, one of its events, who has it in a list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kernel::{
@@ -21,6 +21,8 @@ use super::{
 const READS_MAX: usize = 5;
 /// Conversations of a list that are looked up at once.
 const LOOKUPS_IN_FLIGHT_MAX: usize = 32;
+/// Ids that are looked up with one request. Scylla takes no more than 100 in a list.
+const IDS_IN_REQUEST_MAX: usize = 50;
 /// Events that are read first for the window of repeats; twice as many each time.
 const REPEATS_FIRST: usize = 128;
 
@@ -47,12 +49,23 @@ struct HeadRow {
     archived: Option<bool>,
     last_offset: Option<i64>,
     last_at: Option<CqlTimestamp>,
-    standings_offset: Option<i64>,
 }
 
 /// The first valid event with an id, and what became of the message that it may be.
 #[derive(Debug, DeserializeRow)]
 struct FoundRow {
+    offset: Option<i64>,
+    recorded_at: Option<CqlTimestamp>,
+    actor: Option<String>,
+    r#type: Option<String>,
+    posted_offset: Option<i64>,
+    redacted_at: Option<CqlTimestamp>,
+}
+
+/// The same, where several were asked for.
+#[derive(Debug, DeserializeRow)]
+struct FoundAmongRow {
+    event_id: String,
     offset: Option<i64>,
     recorded_at: Option<CqlTimestamp>,
     actor: Option<String>,
@@ -67,6 +80,30 @@ struct OfUserRow {
     conversation: String,
     standing: Option<String>,
     read_up_to: Option<i64>,
+}
+
+impl FoundAmongRow {
+    fn split(self) -> (String, FoundRow) {
+        let Self { event_id, offset, recorded_at, actor, r#type, posted_offset, redacted_at } = self;
+        (event_id, FoundRow { offset, recorded_at, actor, r#type, posted_offset, redacted_at })
+    }
+}
+
+impl FoundRow {
+    /// `None`: something is known of the id, but no valid event has it.
+    fn found(self) -> Result<Option<Found>, HistoryError> {
+        let Self { offset: Some(offset), recorded_at, actor, r#type, posted_offset, redacted_at } = self
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Found {
+            offset: row::place("offset", offset)?,
+            recorded_at: row::time(row::there("recorded_at", recorded_at)?),
+            actor: row::parsed("actor", &row::there("actor", actor)?)?,
+            type_name: row::there("type", r#type)?,
+            redacted: redacted_at.is_some() && posted_offset == Some(offset),
+        }))
+    }
 }
 
 impl Reader<'_> {
@@ -110,23 +147,13 @@ impl Reader<'_> {
         Err(unavailable(&"the standings of the conversation change too fast to be read"))
     }
 
-    /// One page is read at one moment. With more than one, none of the standings may have changed meanwhile; then they are those of the first
-    /// page's moment, as are its other columns. `None` if one has.
+    /// One page is read at one moment, and says in each row which event was the last to change a standing. If all pages name the same one,
+    /// the standings are those of the first page's moment, as are its other columns. `None` if they do not.
     async fn state_rows(self, conversation: &ConversationId) -> Result<Option<Vec<StateRow>>, HistoryError> {
         let (select, key) = (self.selects.get(Select::State), (conversation.as_str(),));
-        let (mut rows, mut next): (Vec<StateRow>, _) =
-            self.connection.page(select, &key, PagingState::start()).await?;
-        if next.is_none() {
-            return Ok(Some(rows));
-        }
-        while let Some(state) = next {
-            let (page, rest) = self.connection.page(select, &key, state).await?;
-            rows.extend(page);
-            next = rest;
-        }
-        let head: Option<HeadRow> = self.connection.first(self.selects.get(Select::Head), key).await?;
-        let now = head.and_then(|head| head.standings_offset);
-        Ok((rows.first().and_then(|first| first.standings_offset) == now).then_some(rows))
+        let rows: Vec<StateRow> = self.connection.rows(select, key).await?;
+        let first = rows.first().map(|row| row.standings_offset);
+        Ok(rows.iter().all(|row| Some(row.standings_offset) == first).then_some(rows))
     }
 
     /// The notes of the valid events of late. Times of records do not fall, so they end at the first that is too old.
@@ -159,25 +186,33 @@ impl Reader<'_> {
         Ok(repeats)
     }
 
-    pub(super) async fn find(
+    /// One id is looked up where it is kept; of several a server that is asked asks the others.
+    pub(super) async fn find_all(
         self,
         conversation: &ConversationId,
-        event_id: &EventId,
-    ) -> Result<Option<Found>, HistoryError> {
-        let values = (conversation.as_str(), event_id.as_str());
-        let found: Option<FoundRow> = self.connection.first(self.selects.get(Select::Found), values).await?;
-        let Some(FoundRow { offset: Some(offset), recorded_at, actor, r#type, posted_offset, redacted_at }) =
-            found
-        else {
-            return Ok(None);
-        };
-        Ok(Some(Found {
-            offset: row::place("offset", offset)?,
-            recorded_at: row::time(row::there("recorded_at", recorded_at)?),
-            actor: row::parsed("actor", &row::there("actor", actor)?)?,
-            type_name: row::there("type", r#type)?,
-            redacted: redacted_at.is_some() && posted_offset == Some(offset),
-        }))
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError> {
+        if let [event_id] = event_ids {
+            let values = (conversation.as_str(), event_id.as_str());
+            let select = self.selects.get(Select::Found);
+            let found: Option<FoundRow> = self.connection.first(select, values).await?;
+            return Ok(vec![found.map_or(Ok(None), FoundRow::found)?]);
+        }
+        let select = self.selects.get(Select::FoundAmong);
+        let requests = event_ids.chunks(IDS_IN_REQUEST_MAX).map(|ids| {
+            let ids: Vec<_> = ids.iter().map(EventId::as_str).collect();
+            self.connection.rows::<FoundAmongRow>(select, (conversation.as_str(), ids))
+        });
+        // Collected, since what is sent borrows from it only.
+        let asked: Vec<_> = requests.collect();
+        let answers: Vec<_> =
+            stream::iter(asked).buffer_unordered(LOOKUPS_IN_FLIGHT_MAX).try_collect().await?;
+        let mut found = HashMap::new();
+        for row in answers.into_iter().flatten() {
+            let (event_id, row) = row.split();
+            found.extend(row.found()?.map(|found| (event_id, found)));
+        }
+        Ok(event_ids.iter().map(|id| found.get(id.as_str()).cloned()).collect())
     }
 
     /// Page by page through all that the person ever stood towards, until enough of them are found.
@@ -220,7 +255,6 @@ impl Reader<'_> {
             title,
             archived,
             last_at,
-            ..
         }) = head
         else {
             return Ok(None);

@@ -15,7 +15,7 @@ use scylla::{
 };
 use tokio::time::sleep;
 
-use super::settings::{Login, ScyllaSettings};
+use super::settings::{Keyspace, Login, ScyllaSettings};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,11 +56,13 @@ pub(super) async fn connect(
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) session: Session,
+    pub(super) keyspace: Keyspace,
 }
 
 impl Connection {
     pub(super) async fn open(settings: &ScyllaSettings) -> Result<Self, NewSessionError> {
-        Ok(Self { session: connect(settings, REQUEST_TIMEOUT).await? })
+        let session = connect(settings, REQUEST_TIMEOUT).await?;
+        Ok(Self { session, keyspace: settings.keyspace.clone() })
     }
 
     /// Writes a batch.

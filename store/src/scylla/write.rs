@@ -45,7 +45,6 @@ type Replicas = Vec<(u128, u32)>;
 pub(super) struct Writer {
     connection: SharedConnection,
     inserts: Inserts,
-    keyspace: String,
     buckets: Mutex<HashSet<(ConversationId, i64)>>,
 }
 
@@ -58,8 +57,8 @@ struct Placed<'a> {
 }
 
 impl Writer {
-    pub(super) fn new(connection: SharedConnection, inserts: Inserts, keyspace: String) -> Self {
-        Self { connection, inserts, keyspace, buckets: Mutex::default() }
+    pub(super) fn new(connection: SharedConnection, inserts: Inserts) -> Self {
+        Self { connection, inserts, buckets: Mutex::default() }
     }
 
     /// Resolves when all of the batch is durable.
@@ -86,11 +85,13 @@ impl Writer {
 
     /// Makes sure that the history is of this log. If two logs begin at once, the servers keep one of the names, the same for both.
     async fn claim(&self, selects: &Selects, epoch: &Epoch) -> Result<(), HistoryError> {
-        if self.found_epoch(selects).await?.is_none() {
+        let mut found = self.found_epoch(selects).await?;
+        if found.is_none() {
             let values = (epoch.as_str(), Stamp::SAME.number());
             self.connection.insert(self.inserts.get(Insert::Epoch), values).await?;
+            found = self.found_epoch(selects).await?;
         }
-        match self.found_epoch(selects).await? {
+        match found {
             Some(found) if found == *epoch => Ok(()),
             Some(found) => Err(HistoryError::OtherLog { expected: epoch.clone(), found }),
             None => Err(unavailable(&"the name of the log was written and is not there")),
@@ -137,7 +138,8 @@ impl Writer {
         let statement = self.inserts.get(row.insert());
         let token = statement.calculate_token(row).map_err(|error| unavailable(&error))?;
         let table = statement.get_table_name().unwrap_or_default();
-        let replicas = token.map(|token| cluster.get_token_endpoints(&self.keyspace, table, token));
+        let keyspace = self.connection.keyspace.as_str();
+        let replicas = token.map(|token| cluster.get_token_endpoints(keyspace, table, token));
         let replicas = replicas.unwrap_or_default();
         let on_first = replicas.first().map_or(0, |(_, shard)| *shard);
         let replicas = replicas.iter().map(|(node, _)| (node.host_id.as_u128(), on_first)).collect();

@@ -125,9 +125,13 @@ impl History for Troubled {
         self.inner.messages(id, extent).await
     }
 
-    async fn find(&self, id: &ConversationId, event_id: &EventId) -> Result<Option<Found>, HistoryError> {
+    async fn find_all(
+        &self,
+        id: &ConversationId,
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError> {
         self.reading()?;
-        self.inner.find(id, event_id).await
+        self.inner.find_all(id, event_ids).await
     }
 
     async fn conversations_of(

@@ -54,8 +54,8 @@ impl World {
     fn new(eager: bool) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let kept: SharedHistory = Arc::new(MemoryHistory::new());
-        let (faulty, faults) = FaultyHistory::new(Arc::clone(&kept));
-        let rows: SharedHistory = Arc::new(faulty);
+        let (failing, faults) = FaultyHistory::new(Arc::clone(&kept));
+        let rows: SharedHistory = Arc::new(failing);
         let history = if eager { Arc::new(Eager { progress: Arc::clone(&kept), rows }) as _ } else { rows };
         Self { log: Arc::new(MemoryLog::new(1, clock)), kept, faults, history, record: Vec::new() }
     }
@@ -215,6 +215,14 @@ impl History for Eager {
         event_id: &EventId,
     ) -> Result<Option<Found>, HistoryError> {
         self.rows.find(conversation, event_id).await
+    }
+
+    async fn find_all(
+        &self,
+        conversation: &ConversationId,
+        event_ids: &[EventId],
+    ) -> Result<Vec<Option<Found>>, HistoryError> {
+        self.rows.find_all(conversation, event_ids).await
     }
 
     async fn conversations_of(

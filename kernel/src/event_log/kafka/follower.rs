@@ -84,7 +84,7 @@ impl Follower {
         tails: BTreeMap<Partition, Position>,
     ) -> Result<Self, KafkaError> {
         let (follower, mut work) = Self::new(consumer, topic, desk);
-        work.begin(tails, |consumer, list| consumer.assign(list))?;
+        work.begin(tails, Following::assign)?;
         work.start(follower)
     }
 
@@ -108,6 +108,7 @@ impl Follower {
             places: BTreeMap::new(),
             unbegun: Vec::new(),
             moved: Instant::now(),
+            sought: false,
             paused: false,
         };
         (Self { topic, mailbox, desk, group: None }, work)
@@ -183,6 +184,8 @@ struct Work {
     unbegun: Vec<Partition>,
     /// When a record came last, or there was nothing to come.
     moved: Instant,
+    /// What stands still was begun anew where it was, in vain so far.
+    sought: bool,
     paused: bool,
 }
 
@@ -230,10 +233,8 @@ impl Work {
         let room = self.mailbox.wait_for_room(wait);
         if room == self.paused {
             let list = list(&self.topic, self.places.iter().map(|(partition, place)| (*partition, *place)));
-            let changed = list.and_then(|list| match room {
-                true => self.consumer.resume(&list),
-                false => self.consumer.pause(&list),
-            });
+            let changed = list
+                .and_then(|list| if room { self.consumer.resume(&list) } else { self.consumer.pause(&list) });
             match changed {
                 Ok(()) => self.paused = !room,
                 Err(error) => tracing::warn!(%error, room, "fetching could not be paused or resumed"),
@@ -246,7 +247,7 @@ impl Work {
 
     /// Puts together what is there, and delivers it.
     fn gather(&mut self, consumer: &Following, first: &BorrowedMessage<'_>) -> Result<(), Ended> {
-        self.moved = Instant::now();
+        (self.moved, self.sought) = (Instant::now(), false);
         let mut gathered = Gathered::default();
         gathered.take(&mut self.places, first);
         let mut ended = Ok(());
@@ -311,10 +312,7 @@ impl Work {
         if self.unbegun.is_empty() {
             return;
         }
-        match self
-            .checkpoints()
-            .and_then(|from| self.begin(from, |consumer, list| consumer.incremental_assign(list)))
-        {
+        match self.checkpoints().and_then(|from| self.begin(from, Following::incremental_assign)) {
             Ok(()) => self.unbegun.clear(),
             // Again after the next poll, which may bring another decision.
             Err(error) => tracing::warn!(%error, "it is not known where the group goes on; asking again"),
@@ -328,13 +326,12 @@ impl Work {
         let mut from = BTreeMap::new();
         for element in committed.elements() {
             element.error()?;
-            let number = match element.offset() {
-                At::Offset(number) => number,
+            let number = if let At::Offset(number) = element.offset() {
+                number
+            } else {
                 // Nothing was committed: from the first record that there is.
-                _ => {
-                    let client = self.consumer.client();
-                    client.fetch_watermarks(&self.topic, element.partition(), COMMITTED_TIMEOUT)?.0
-                }
+                let client = self.consumer.client();
+                client.fetch_watermarks(&self.topic, element.partition(), COMMITTED_TIMEOUT)?.0
             };
             let partition = Partition(element.partition().cast_unsigned());
             from.insert(partition, Position::try_from(number).unwrap_or_default());
@@ -361,30 +358,43 @@ impl Work {
         Ok(())
     }
 
-    /// Begins partitions anew that stand still although the log is further.
+    /// Begins partitions anew that stand still although the log is further and its leaders answer: first where they are, and
+    /// if that does not help, where the log is.
     fn mend(&mut self) {
         let ahead = |(partition, place): (&Partition, &Position)| {
             let heard = self.heard.of(*partition);
-            (heard > *place).then_some((*partition, heard))
+            (heard > *place).then_some((*partition, (*place, heard)))
         };
         let stalled: BTreeMap<_, _> = self.places.iter().filter_map(ahead).collect();
         if stalled.is_empty() {
-            self.moved = Instant::now();
+            (self.moved, self.sought) = (Instant::now(), false);
         }
         if self.moved.elapsed() < STALL_MAX {
             return;
         }
         self.moved = Instant::now();
-        let sought = list(&self.topic, stalled.iter().map(|(partition, heard)| (*partition, *heard)))
+        let leader = |partition: &Partition| {
+            let number = partition.0.cast_signed();
+            self.consumer.client().fetch_watermarks(&self.topic, number, STALL_MAX)
+        };
+        let skip = self.sought;
+        let places = stalled
+            .iter()
+            .map(|(partition, (place, heard))| (*partition, if skip { *heard } else { *place }));
+        let sought = stalled
+            .keys()
+            .try_for_each(|partition| leader(partition).map(drop))
+            .and_then(|()| list(&self.topic, places))
             .and_then(|list| self.consumer.seek_partitions(list, STALL_MAX));
         if let Err(error) = sought {
-            tracing::warn!(%error, "partitions that stand still could not be begun anew");
+            tracing::warn!(%error, "partitions stand still while their leaders do not answer");
             return;
         }
-        for (partition, from) in stalled {
-            tracing::info!(%partition, %from, "a partition stood still while the log moved on; begun anew");
-            self.places.insert(partition, from);
-            self.mailbox.put(Ok(Delivery::Assigned { partition, from }));
+        self.sought = !skip;
+        for (partition, (place, heard)) in stalled.into_iter().filter(|_| skip) {
+            tracing::warn!(%partition, %place, to = %heard, "a partition stood still while the log moved on");
+            self.places.insert(partition, heard);
+            self.mailbox.put(Ok(Delivery::Assigned { partition, from: heard }));
         }
     }
 }

@@ -199,9 +199,10 @@ impl Lens {
                 Some(Err(error)) => trouble = error.to_string(),
             }
         }
-        match reading.next < stretch.up_to && !reading.complete {
-            true => self.at = Some((stretch.partition, reading.next)),
-            false => self.rest()?,
+        if reading.next < stretch.up_to && !reading.complete {
+            self.at = Some((stretch.partition, reading.next));
+        } else {
+            self.rest()?;
         }
         Ok(reading.records)
     }
@@ -255,6 +256,7 @@ impl Reading {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape of `map_err`")]
 fn unavailable(error: KafkaError) -> ReadError {
     ReadError::Unavailable { reason: error.to_string() }
 }

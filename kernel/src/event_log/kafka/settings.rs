@@ -12,7 +12,7 @@ use schemas::caps::APPEND_DEADLINE_MS;
 const PREFIX_LEN_MAX: usize = 200;
 /// How long librdkafka tries to deliver a record, in milliseconds. It looks for records that are late once a second: so
 /// its answer, which knows more than the caller's clock does, is there before the deadline.
-const DELIVERY_TIMEOUT_MS: u64 = APPEND_DEADLINE_MS - 2_000;
+const DELIVERY_TIMEOUT_MS: u64 = APPEND_DEADLINE_MS - 3_000;
 /// Most bytes that a reader fetches ahead, in KiB.
 const FETCHED_AHEAD_MAX_KIB: u32 = 32 * 1_024;
 
@@ -146,6 +146,8 @@ impl KafkaSettings {
     fn client(&self, tuning: &[(&str, &str)], promises: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set_log_level(RDKafkaLogLevel::Info);
+        // A broker that is back is found again within a second, not ten.
+        config.set("reconnect.backoff.max.ms", "1000");
         for (name, value) in tuning {
             config.set(*name, *value);
         }
@@ -300,6 +302,33 @@ mod tests {
                 assert!(changed.iter().all(|config| config.get(name) == Some("other")), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn who_we_are_and_whom_we_trust_reaches_every_client() {
+        use rdkafka::{consumer::BaseConsumer, producer::BaseProducer};
+
+        let access = properties(&[
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "tidings"),
+            ("sasl.password", "hunter2"),
+            ("ssl.endpoint.identification.algorithm", "https"),
+        ]);
+        let settings =
+            KafkaSettings::new("127.0.0.1:1", "x").unwrap().with_properties(access.clone()).unwrap();
+        for config in [settings.admin(), settings.producer(), settings.consumer("store")] {
+            for (name, value) in &access {
+                assert_eq!(config.get(name), Some(value.as_str()));
+            }
+        }
+        // librdkafka makes a client only if it was built with TLS and SCRAM.
+        settings.admin().create::<BaseConsumer>().unwrap();
+        settings.producer().create::<BaseProducer>().unwrap();
+        settings.consumer("store").create::<BaseConsumer>().unwrap();
+        let unknown = properties(&[("sasl.mechanism", "SCRAM-SHA-512"), ("security.protocol", "SASL_TLS")]);
+        let settings = settings.with_properties(unknown).unwrap();
+        assert!(settings.producer().create::<BaseProducer>().is_err());
     }
 
     #[test]

@@ -29,7 +29,9 @@ impl Mock {
         thread::spawn(move || {
             let cluster = MockCluster::new(brokers).unwrap();
             told.send(cluster.bootstrap_servers()).unwrap();
-            todo.iter().for_each(|deed| deed(&cluster));
+            for deed in todo {
+                deed(&cluster);
+            }
         });
         Self { deeds, brokers: servers.recv().unwrap() }
     }

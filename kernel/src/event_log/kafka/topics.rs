@@ -73,6 +73,17 @@ pub enum TopicError {
         /// What was asked for.
         asked: u32,
     },
+    /// There are not as many brokers as copies were asked for.
+    #[error(
+        "the topic {topic} cannot be made: each record is to be kept on {asked} brokers, and there are fewer; start more, \
+         or ask for fewer copies (--replication 1 with a single broker)"
+    )]
+    TooFewBrokers {
+        /// Which topic.
+        topic: String,
+        /// How many copies were asked for.
+        asked: u16,
+    },
     /// The cluster does not make such a topic.
     #[error("the topic {topic} cannot be made: {reason}")]
     Refused {
@@ -186,6 +197,9 @@ impl Admin {
         match answers.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) => {
+                Err(TopicError::TooFewBrokers { topic: topic.to_owned(), asked: plan.replication })
+            }
             Some(Err((_, code))) => Err(refused(code.to_string())),
             None => Err(refused("the cluster does not say".to_owned())),
         }

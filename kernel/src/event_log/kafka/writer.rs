@@ -68,6 +68,8 @@ pub(super) struct Writer {
 
 /// A client, and the end of its thread.
 struct Line {
+    /// How many clients there were before it, all broken.
+    number: u32,
     producer: Arc<BaseProducer<Reports>>,
     closed: Arc<AtomicBool>,
 }
@@ -111,9 +113,15 @@ impl Writer {
         partitions: u32,
         desk: Arc<Desk>,
     ) -> Result<Self, KafkaError> {
-        let line = Mutex::new(Line::start(&config, &desk)?);
+        let line = Mutex::new(Line::start(0, &config, &desk)?);
         let room = Arc::new(Semaphore::new(ROOM as usize));
         Ok(Self { topic, partitions, config, desk, room, line })
+    }
+
+    /// How many clients broke for good and were replaced.
+    #[cfg(test)]
+    pub(super) fn replaced(&self) -> u32 {
+        self.line.lock().number
     }
 
     /// Appends a batch that was checked. If the future is dropped while it waits for room, nothing is written.
@@ -122,11 +130,8 @@ impl Writer {
         self.desk.check().map_err(|error| unavailable(error.to_string()))?;
         let deadline = Instant::now() + Duration::from_millis(APPEND_DEADLINE_MS);
         let room = Arc::clone(&self.room).acquire_many_owned(weight(&batch));
-        let room = match timeout_at(deadline, room).await {
-            Ok(Ok(room)) => room,
-            Ok(Err(_)) | Err(_) => {
-                return Err(unavailable("too much waits to be acknowledged by the brokers".to_owned()));
-            }
+        let Ok(Ok(room)) = timeout_at(deadline, room).await else {
+            return Err(unavailable("too much waits to be acknowledged by the brokers".to_owned()));
         };
         let answered = self.hand_over(&batch, room).map_err(|error| unavailable(error.to_string()))?;
         match timeout_at(deadline, answered).await {
@@ -153,7 +158,7 @@ impl Writer {
         let mut line = self.line.lock();
         if let Some((code, reason)) = line.producer.client().fatal_error() {
             tracing::warn!(%code, reason, "the kafka client that writes is broken and is replaced");
-            *line = Line::start(&self.config, &self.desk)?;
+            *line = Line::start(line.number.saturating_add(1), &self.config, &self.desk)?;
         }
         for (index, record) in batch.iter().enumerate() {
             let slot = Box::new(Slot { batch: Arc::clone(&handed), index });
@@ -172,7 +177,7 @@ impl Writer {
 }
 
 impl Line {
-    fn start(config: &ClientConfig, desk: &Arc<Desk>) -> Result<Self, KafkaError> {
+    fn start(number: u32, config: &ClientConfig, desk: &Arc<Desk>) -> Result<Self, KafkaError> {
         let reported = Heard::nothing(desk.partitions());
         let reports = Reports { told: Told::of("writer"), desk: Arc::clone(desk), reported };
         let producer = Arc::new(BaseProducer::from_config_and_context(config, reports)?);
@@ -182,7 +187,7 @@ impl Line {
             .name("log-writer".to_owned())
             .spawn(move || poll(&ours, &end))
             .map_err(|error: io::Error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { producer, closed })
+        Ok(Self { number, producer, closed })
     }
 }
 
@@ -205,7 +210,10 @@ impl Drop for Line {
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("under_way", &self.producer.in_flight_count()).finish_non_exhaustive()
+        f.debug_struct("Line")
+            .field("number", &self.number)
+            .field("under_way", &self.producer.in_flight_count())
+            .finish_non_exhaustive()
     }
 }
 
@@ -252,14 +260,12 @@ fn place(message: &impl Message) -> Result<Place, Failure> {
         }
         KafkaTimestamp::NotAvailable => None,
     };
-    match (Offset::try_from(message.offset()), time) {
-        (Ok(offset), Some(recorded_at)) => Ok(Place { partition, offset, recorded_at }),
-        // A repetition of something so old that the broker does not know any more where it stands.
-        _ => {
-            let reason = "the broker took the record and does not say where it stands".to_owned();
-            Err(Failure { reason, certain: false, refused: false })
-        }
+    if let (Ok(offset), Some(recorded_at)) = (Offset::try_from(message.offset()), time) {
+        return Ok(Place { partition, offset, recorded_at });
     }
+    // A repetition of something so old that the broker does not know any more where it stands.
+    let reason = "the broker took the record and does not say where it stands".to_owned();
+    Err(Failure { reason, certain: false, refused: false })
 }
 
 impl Failure {

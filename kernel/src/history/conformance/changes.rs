@@ -268,6 +268,29 @@ pub async fn an_event_is_found_by_its_id(fixture: &impl Fixture) {
     assert_eq!(history.find(&"inn".parse().unwrap(), &event_id("m")).await.unwrap(), None);
 }
 
+/// As one by one, however many they are, and also where an id is asked for twice.
+pub async fn many_events_are_found_at_once_each_in_the_place_of_its_id(fixture: &impl Fixture) {
+    let history = fixture.open().await;
+    let mut scribe = begun();
+    let mut ids: Vec<_> = (0..150).map(|n| event_id(&format!("m{n}"))).collect();
+    // Every third is not there; some of the others have rows of reactions beside them.
+    for id in ids.iter().enumerate().filter(|(n, _)| n % 3 > 0).map(|(_, id)| id.as_str()) {
+        scribe.does("bob", id, body::posted("oh"));
+    }
+    for (n, id) in [("r1", "m1"), ("r2", "m4"), ("r3", "m4")] {
+        scribe.does("ann", n, body::reacted(id, n, true));
+    }
+    history.apply(scribe.whole()).await.unwrap();
+    ids.push(event_id("m1"));
+    let found = history.find_all(&tea(), &ids).await.unwrap();
+    assert_eq!(found.len(), ids.len());
+    for (id, found) in ids.iter().zip(found) {
+        assert_eq!(found, history.find(&tea(), id).await.unwrap(), "{id}");
+    }
+    assert_eq!(history.find_all(&tea(), &[]).await.unwrap(), []);
+    assert_eq!(history.find_all(&"inn".parse().unwrap(), &ids[..2]).await.unwrap(), [None, None]);
+}
+
 /// An id that the fold has forgotten may be used again; a retry is still told of the first use.
 pub async fn the_first_event_with_an_id_is_the_one_that_is_found(fixture: &impl Fixture) {
     let history = fixture.open().await;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::latencies::Latencies;
+use crate::measure::Latencies;
 
 /// Appends that are timed, unless the time is over before.
 const APPENDS: usize = 500;

@@ -4,8 +4,8 @@
 //!   a thread that keeps time --permits--> connections: take the next message, post it, note how late it was accepted
 //! ```
 //!
-//! Invariant: message `i` is due at `start + i * interval`, and its latency counts from there; so a server that falls
-//! behind is charged for those that had to wait. (An async timer would not do: it is late by up to a millisecond.)
+//! Invariant: a latency counts from when its message was due ([`Schedule`]), so a server that falls behind is charged for those that
+//! had to wait.
 
 use std::{
     sync::{
@@ -23,7 +23,10 @@ use schemas::ConversationId;
 use serde::de::IgnoredAny;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::client::{CallError, Client};
+use crate::{
+    client::{CallError, Client},
+    measure::Schedule,
+};
 
 /// How long after the last message was due the rest may still be sent.
 const GRACE: Duration = Duration::from_secs(5);
@@ -57,7 +60,7 @@ pub(super) struct Outcome {
 struct Run {
     load: Load,
     conversation: ConversationId,
-    start: Instant,
+    schedule: Schedule,
     /// One for each message that is due.
     due: Semaphore,
     next: AtomicU64,
@@ -81,7 +84,7 @@ impl Load {
         let run = Arc::new(Run {
             load: self,
             conversation,
-            start: Instant::now(),
+            schedule: Schedule { start: Instant::now(), interval: self.interval },
             due: Semaphore::new(0),
             next: AtomicU64::new(0),
             over: AtomicBool::new(false),
@@ -102,23 +105,12 @@ impl Load {
         while let Some(done) = connections.join_next().await {
             whole.merge(done.context("a connection of the load broke")?);
         }
-        whole.took = run.start.elapsed();
+        whole.took = run.schedule.start.elapsed();
         run.over.store(true, Ordering::Relaxed);
         time_keeper.thread().unpark();
         let answered = u64::try_from(whole.latencies.len()).unwrap_or(u64::MAX) + whole.errors;
         whole.unsent = self.total.saturating_sub(answered);
         Ok(whole)
-    }
-
-    /// When a message is due, after the start.
-    fn due_at(&self, number: u64) -> Duration {
-        let nanos = self.interval.as_nanos().saturating_mul(u128::from(number));
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-
-    /// When no more messages are begun, after the start.
-    fn end(&self) -> Duration {
-        self.due_at(self.total) + GRACE
     }
 
     /// A text of the length asked for, unlike the others.
@@ -136,16 +128,15 @@ impl Run {
     /// Gives out a permit whenever a message is due, and in the end one for each connection to stop with.
     fn keep_time(&self) {
         for number in 0..self.load.total {
-            let due = self.load.due_at(number);
-            while !self.over.load(Ordering::Relaxed) {
-                match due.checked_sub(self.start.elapsed()) {
-                    Some(left) if !left.is_zero() => thread::park_timeout(left),
-                    _ => break,
-                }
-            }
+            self.schedule.wait(number, || self.over.load(Ordering::Relaxed));
             self.due.add_permits(1);
         }
         self.due.add_permits(self.load.connections);
+    }
+
+    /// When no more messages are begun.
+    fn end(&self) -> Instant {
+        self.schedule.due_at(self.load.total) + GRACE
     }
 
     /// Posts what is due until all is posted or time is over.
@@ -155,11 +146,11 @@ impl Run {
         while let Ok(permit) = self.due.acquire().await {
             permit.forget();
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if number >= self.load.total || self.start.elapsed() > self.load.end() {
+            if number >= self.load.total || Instant::now() > self.end() {
                 break;
             }
             let answer = self.post(client, number).await;
-            let latency = self.start.elapsed().saturating_sub(self.load.due_at(number));
+            let latency = self.schedule.lateness(number);
             match answer {
                 Ok(_) => outcome.latencies.push(latency),
                 Err(error) => {
@@ -195,9 +186,7 @@ mod tests {
         Load { interval: Duration::from_micros(250), total: 8, connections: 2, message_len: 200 };
 
     #[test]
-    fn messages_are_due_at_a_steady_rate_and_have_their_length() {
-        assert_eq!(LOAD.due_at(0), Duration::ZERO);
-        assert_eq!(LOAD.due_at(4_000), Duration::from_secs(1));
+    fn messages_have_their_length_and_differ() {
         assert_eq!(LOAD.text(7).len(), 200);
         assert_ne!(LOAD.text(7), LOAD.text(8));
     }

@@ -8,13 +8,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use kernel::{
-    event_log::{
-        SharedLog,
-        kafka::{KafkaLog, KafkaSettings},
-    },
-    history::sqlite::SqliteHistory,
-};
+use kernel::{event_log::SharedLog, history::sqlite::SqliteHistory};
 use store::scylla::{Migrated, Replication, ScyllaHistory, ScyllaSettings, migrate, wipe};
 
 use super::{compare, fold, fold_anew};
@@ -46,7 +40,7 @@ pub(super) async fn migrate_tables(args: &MigrateArgs) -> anyhow::Result<ExitCod
     match from {
         0 => writeln!(io::stdout(), "The tables are made in the keyspace {keyspace} (version {to}).")?,
         from if from == to => {
-            writeln!(io::stdout(), "The tables in {keyspace} are those of version {to} already.")?
+            writeln!(io::stdout(), "The tables in {keyspace} are those of version {to} already.")?;
         }
         from => writeln!(io::stdout(), "The tables in {keyspace} went from version {from} to {to}.")?,
     }
@@ -54,25 +48,19 @@ pub(super) async fn migrate_tables(args: &MigrateArgs) -> anyhow::Result<ExitCod
 }
 
 /// Brings the kept history up to the log's tail, folds the log into a second one in a file, and compares.
-pub(super) async fn verify(log: KafkaSettings, history: ScyllaSettings) -> anyhow::Result<ExitCode> {
-    let log = open(log).await?;
+pub(super) async fn verify(log: &SharedLog, history: ScyllaSettings) -> anyhow::Result<ExitCode> {
     let kept = ScyllaHistory::open(history).await?;
-    fold(&log, Arc::new(kept.clone()), "catching up").await?;
+    fold(log, Arc::new(kept.clone()), "catching up").await?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let rebuilt = fold_anew(&log, SqliteHistory::open(folder.path().join("history.sqlite"))?).await?;
+    let rebuilt = fold_anew(log, SqliteHistory::open(folder.path().join("history.sqlite"))?).await?;
     compare(&kept.digest().await?, &rebuilt)
 }
 
 /// Drops the tables, makes them again and folds the log into them.
-pub(super) async fn rebuild(log: KafkaSettings, history: &ScyllaSettings) -> anyhow::Result<ExitCode> {
-    let log = open(log).await?;
+pub(super) async fn rebuild(log: &SharedLog, history: &ScyllaSettings) -> anyhow::Result<ExitCode> {
     wipe(history).await?;
     let history = ScyllaHistory::open(history.clone()).await?;
-    fold(&log, Arc::new(history.clone()), "rebuilding").await?;
+    fold(log, Arc::new(history.clone()), "rebuilding").await?;
     write!(io::stdout(), "{}", history.digest().await?)?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn open(log: KafkaSettings) -> anyhow::Result<SharedLog> {
-    Ok(Arc::new(KafkaLog::open(log).await?))
 }

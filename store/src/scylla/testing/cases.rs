@@ -3,8 +3,9 @@
 
 use kernel::{
     History,
+    conversation::ConversationState,
     history::{
-        Extent, HistoryError, Order,
+        Depth, Extent, HistoryError, Order, Snapshot,
         conformance::{
             Scribe, body,
             random::{cut, model, scene},
@@ -12,7 +13,7 @@ use kernel::{
         memory::MemoryHistory,
     },
 };
-use schemas::{ConversationId, Offset, Position, Visibility, caps::REPEAT_WINDOW_MS};
+use schemas::{ConversationId, EventBody, Offset, Position, UserId, Visibility, caps::REPEAT_WINDOW_MS};
 
 use super::{Place, replication};
 use crate::scylla::{
@@ -66,8 +67,8 @@ pub async fn the_first_post_with_an_id_is_the_message_in_whatever_order(node: &s
     assert_eq!(offsets, [first.position(), late.position()]);
 }
 
-/// A conversation that spoke long ago, and then now and then: pages and the state go over all its buckets.
-pub async fn pages_go_over_buckets_that_lie_far_apart(node: &str) {
+/// A conversation that spoke long ago, and then now and then: in many buckets that lie far apart.
+fn now_and_then() -> Scribe {
     let mut scribe = Scribe::default();
     scribe.does("ann", "c", body::created(Visibility::Open, &[]));
     for number in 1..100_u64 {
@@ -77,6 +78,12 @@ pub async fn pages_go_over_buckets_that_lie_far_apart(node: &str) {
         scribe.does("ann", &format!("m{number}"), body::posted("now and then"));
         scribe.does("ann", &format!("r{number}"), body::reacted(&format!("m{number}"), "yes", true));
     }
+    scribe
+}
+
+/// Pages and the state go over all buckets.
+pub async fn pages_go_over_buckets_that_lie_far_apart(node: &str) {
+    let scribe = now_and_then();
     let place = Place::make(node).await;
     let (history, model) = (place.history().await, MemoryHistory::new());
     history.apply(scribe.whole()).await.unwrap();
@@ -96,6 +103,124 @@ pub async fn pages_go_over_buckets_that_lie_far_apart(node: &str) {
         }
     }
     assert_eq!(history.digest().await.unwrap(), model.digest());
+}
+
+/// Page after page, each from where the one before ended, nothing is left out and nothing comes twice.
+pub async fn small_pages_one_after_another_are_the_whole(node: &str) {
+    const LIMIT: usize = 3;
+    let scribe = now_and_then();
+    let place = Place::make(node).await;
+    let history = place.history().await;
+    history.apply(scribe.whole()).await.unwrap();
+    let all = scribe.projected.iter().map(|projected| projected.event.offset.position());
+    let is_post = |position: &Position| {
+        let event = &scribe.stored(Offset::new(position.get() - 1)).event;
+        matches!(event.body, EventBody::MessagePosted(_))
+    };
+    let (events, messages): (Vec<_>, Vec<_>) = (all.clone().collect(), all.filter(is_post).collect());
+    for order in [Order::Ascending, Order::Descending] {
+        for (kind, whole) in [("events", &events), ("messages", &messages)] {
+            let mut walked: Vec<Position> = Vec::new();
+            let mut extent = Extent { order, limit: LIMIT, ..Extent::ALL };
+            loop {
+                let page: Vec<Position> = if kind == "events" {
+                    let page = history.events(&tea(), extent).await.unwrap();
+                    page.iter().map(|event| event.offset.position()).collect()
+                } else {
+                    let page = history.messages(&tea(), extent).await.unwrap();
+                    page.iter().map(|message| message.offset).collect()
+                };
+                walked.extend(&page);
+                match (page.last(), order) {
+                    (Some(last), Order::Ascending) => extent.after = *last,
+                    (Some(last), Order::Descending) => extent.up_to = Position::new(last.get() - 1),
+                    (None, _) => break,
+                }
+                assert!(walked.len() <= whole.len(), "{kind} {order:?}");
+            }
+            if order == Order::Descending {
+                walked.reverse();
+            }
+            assert_eq!(&walked, whole, "{kind} {order:?}");
+        }
+    }
+}
+
+/// A thousand standings fill a page. While two people, the first and the last of all, come and go together, whoever reads sees both or neither.
+pub async fn standings_of_many_pages_are_those_of_one_moment(node: &str) {
+    const PEOPLE: u64 = 2_500;
+    const TURNS: u64 = 30;
+    let mut scribe = Scribe::default();
+    scribe.does("ann", "c", body::created(Visibility::Open, &[]));
+    for number in 0..PEOPLE {
+        let name = format!("m{number}");
+        scribe.does(&name, &format!("j{number}"), body::joined(&name));
+    }
+    let start = scribe.tail().get();
+    for turn in 0..TURNS {
+        for name in ["aaa", "zzz"] {
+            let body = if turn % 2 == 0 { body::joined(name) } else { body::left() };
+            scribe.does(name, &format!("{name}{turn}"), body);
+        }
+    }
+    let place = Place::make(node).await;
+    let history = place.history().await;
+    history.apply(scribe.batch(0, 1_000)).await.unwrap();
+    history.apply(scribe.batch(1_000, start)).await.unwrap();
+    let writer = {
+        let (history, turns) = (history.clone(), start..scribe.tail().get());
+        let batches: Vec<_> = turns.step_by(2).map(|from| scribe.batch(from, from + 2)).collect();
+        tokio::spawn(async move {
+            for batch in batches {
+                history.apply(batch).await.unwrap();
+            }
+        })
+    };
+    loop {
+        let done = writer.is_finished();
+        match history.snapshot(scribe.partition, &tea(), Depth::Look).await {
+            Ok(Snapshot { state, position }) => {
+                let expected = scribe.state_at(&tea(), position);
+                let standings = |state: Option<ConversationState>| state.unwrap().standings;
+                assert_eq!(standings(state), standings(expected), "at {position}");
+                assert!(!done || position == scribe.tail());
+            }
+            // It may change faster than it can be read.
+            Err(error) => assert!(!done && error.retryable(), "{error}"),
+        }
+        if done {
+            break;
+        }
+    }
+    writer.await.unwrap();
+}
+
+/// The list of somebody who has left thousands of conversations.
+pub async fn a_list_goes_over_what_was_left_long_ago(node: &str) {
+    const LEFT: usize = 2_500;
+    let bob: UserId = "bob".parse().unwrap();
+    let mut scribe = Scribe::default();
+    for number in 0..LEFT {
+        let conversation = format!("c{number:04}");
+        scribe.act(&conversation, "ann", "c", body::created(Visibility::Open, &["bob"])).unwrap();
+        if number % 700 != 699 {
+            scribe.act(&conversation, "bob", "l", body::left()).unwrap();
+        }
+    }
+    let place = Place::make(node).await;
+    let (history, model) = (place.history().await, MemoryHistory::new());
+    history.apply(scribe.whole()).await.unwrap();
+    model.apply(scribe.whole()).await.unwrap();
+    let list = history.conversations_of(&bob, None, 100).await.unwrap();
+    let names: Vec<_> = list.iter().map(|listed| listed.conversation.as_str()).collect();
+    assert_eq!(names, ["c0699", "c1399", "c2099"]);
+    for limit in [1, 2, 3] {
+        for after in [None, Some("c0699"), Some("c0700"), Some("c2098"), Some("c2099")] {
+            let after = after.map(|after| after.parse().unwrap());
+            let found = history.conversations_of(&bob, after.as_ref(), limit).await.unwrap();
+            assert_eq!(found, model.conversations_of(&bob, after.as_ref(), limit).await.unwrap());
+        }
+    }
 }
 
 /// Twice, four times at once, and then the history opens.
@@ -160,8 +285,7 @@ pub async fn damage_is_told_without_telling_what_was_written(node: &str) {
     let history = place.history().await;
     history.apply(scribe.whole()).await.unwrap();
     place.execute("UPDATE {}.conversations SET creator = 'a secret' WHERE conversation = 'tea'").await;
-    let depth = kernel::history::Depth::Look;
-    let error = history.snapshot(scribe.partition, &tea(), depth).await.unwrap_err();
+    let error = history.snapshot(scribe.partition, &tea(), Depth::Look).await.unwrap_err();
     assert!(matches!(error, HistoryError::Damaged { .. }), "{error:?}");
     assert!(
         error.to_string().contains("column creator ") && !error.to_string().contains("secret"),

@@ -4,20 +4,22 @@ use std::time::Duration;
 
 /// Latencies in rising order.
 #[derive(Debug)]
-pub(super) struct Latencies(Vec<Duration>);
+pub struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    pub(super) fn new(mut latencies: Vec<Duration>) -> Self {
+    /// Takes them in any order.
+    pub fn new(mut latencies: Vec<Duration>) -> Self {
         latencies.sort_unstable();
         Self(latencies)
     }
 
-    pub(super) fn count(&self) -> u64 {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
         u64::try_from(self.0.len()).unwrap_or(u64::MAX)
     }
 
     /// The smallest latency that at least this share (0 to 1) of all do not exceed; zero if there are none.
-    pub(super) fn at(&self, share: f64) -> Duration {
+    pub fn at(&self, share: f64) -> Duration {
         #[expect(clippy::cast_precision_loss, reason = "at most ten million")]
         let rank = (share * self.0.len() as f64).ceil();
         #[expect(

@@ -6,8 +6,13 @@ use std::{fs, time::Duration};
 const TICK: Duration = Duration::from_millis(10);
 
 /// What this process has used since it began, with all its threads; `None` where the system does not tell.
-pub(super) fn of_this_process() -> Option<Duration> {
+pub fn of_this_process() -> Option<Duration> {
     of(&fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+/// The same for another process; `None` also when there is none with this id.
+pub fn of_process(pid: u32) -> Option<Duration> {
+    of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// From the text of `/proc/…/stat`: user and system time are the 14th and 15th fields. The second one, the name, is

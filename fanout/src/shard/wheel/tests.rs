@@ -1,6 +1,6 @@
 //! Pings and the ends of sessions, beat by beat.
 
-use kernel::testing::World;
+use kernel::{clock::Clock, testing::World};
 use schemas::Timestamp;
 use tokio::task::LocalSet;
 

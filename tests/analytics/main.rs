@@ -1,0 +1,143 @@
+//! Proof by strangers: programs that know Kafka, Avro and a schema registry, and nothing of Tidings, read the topic.
+//!
+//! Confluent's Python client decodes every record, Java's console consumer says what stands beside the values, and the
+//! example of `examples/analytics` counts. Each is compared with what the HTTP interface says.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use tests::{Api, tools, tools::Kit};
+
+mod console;
+mod counted;
+mod site;
+mod talk;
+
+use console::Console;
+use counted::Counts;
+use site::Site;
+
+/// The folder of the example, whose packages the script beside this file uses too.
+const EXAMPLE: &str = "../examples/analytics";
+const EXAMPLE_SCRIPT: &str = "messages_per_hour.py";
+const READ_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/analytics/read.py");
+
+/// An event, wherever it was read, in one form.
+#[derive(Debug, Clone, PartialEq)]
+struct Seen {
+    /// The record's offset + 1.
+    offset: u64,
+    recorded_at_ms: i64,
+    event: Value,
+}
+
+#[tokio::test]
+async fn a_stranger_reads_what_the_interface_says() -> anyhow::Result<()> {
+    let Some((site, kit)) = stage("the Python consumer").await? else { return Ok(()) };
+    let ann = site.server().api("ann").await?;
+    talk::talk(&site).await?;
+
+    let decoded = decoded(&site, &kit).await?;
+    let by_key = by_key(&decoded)?;
+    ensure!(by_key.len() == talk::CONVERSATIONS.len(), "other keys: {:?}", by_key.keys());
+    for (conversation, seen) in &by_key {
+        let told = told(&ann, conversation).await?;
+        ensure!(!told.is_empty(), "{conversation} is empty");
+        let differ = told.iter().zip(seen).find(|(told, seen)| told != seen);
+        ensure!(told == *seen, "{conversation}: {} told, {} seen, {differ:#?}", told.len(), seen.len());
+    }
+
+    let Some(console) = Console::of("Java's console consumer").await? else { return Ok(()) };
+    let beside = console.read(site.brokers(), &site.topic(), decoded.len()).await?;
+    let mut expected = decoded.iter().map(console::Line::of).collect::<anyhow::Result<Vec<_>>>()?;
+    expected.sort();
+    ensure!(beside.in_order(), "offsets of a partition do not rise");
+    ensure!(beside.sorted() == expected, "keys, headers or places differ");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_example_counts_what_was_posted() -> anyhow::Result<()> {
+    let Some((site, kit)) = stage("the analytics example").await? else { return Ok(()) };
+    let mut expected = Counts::default();
+    for archive in counted::archives(site.server().folder())? {
+        site.import(&archive).await?;
+        expected.add(&archive)?;
+    }
+    let arguments = [
+        "--brokers",
+        site.brokers(),
+        "--registry",
+        &site.server().url(),
+        "--topic",
+        &site.topic(),
+        "--format",
+        "csv",
+    ];
+    let printed = kit.print(EXAMPLE_SCRIPT, &arguments).await?;
+    let counts = Counts::read(&printed)?;
+    ensure!(counts == expected, "counted {counts:#?}\nposted {expected:#?}");
+    let table = kit.print(EXAMPLE_SCRIPT, &arguments[..6]).await?;
+    ensure!(table.lines().count() == printed.lines().count(), "the table has other rows:\n{table}");
+    Ok(())
+}
+
+/// A server on Kafka, and Python with Confluent's client. `None`: the test is skipped.
+async fn stage(test: &str) -> anyhow::Result<Option<(Site, Kit)>> {
+    let Some(kit) = tools::python(test, EXAMPLE).await? else { return Ok(None) };
+    Ok(Site::start(test).await?.map(|site| (site, kit)))
+}
+
+/// Every record of the topic, as Confluent's client decodes it.
+async fn decoded(site: &Site, kit: &Kit) -> anyhow::Result<Vec<Value>> {
+    let (url, topic) = (site.server().url(), site.topic());
+    let settings = [("BROKERS", site.brokers()), ("REGISTRY", &url), ("TOPIC", &topic)];
+    let mut result = kit.run(READ_SCRIPT, &settings).await?;
+    let latest = result["latest"].clone();
+    let records: Vec<Value> = serde_json::from_value(result["records"].take())?;
+    for record in &records {
+        ensure!(record["schema_id"] == latest, "not written with the newest schema: {record}");
+        let event = &record["event"];
+        ensure!(record["key"] == event["conversation"], "the key is another conversation: {record}");
+        let headers: Vec<(String, String)> = serde_json::from_value(record["headers"].clone())?;
+        let headers: BTreeMap<_, _> = headers.into_iter().collect();
+        let header = |name: &str| headers.get(name).map(String::as_str);
+        ensure!(header("event-type") == event["type"].as_str(), "event-type: {record}");
+        ensure!(header("event-id") == event["event_id"].as_str(), "event-id: {record}");
+        ensure!(header("content-type") == Some("application/vnd.confluent.avro"), "content-type: {record}");
+    }
+    Ok(records)
+}
+
+/// The events of each key, in the order of the topic.
+fn by_key(records: &[Value]) -> anyhow::Result<BTreeMap<String, Vec<Seen>>> {
+    let mut by_key: BTreeMap<String, Vec<Seen>> = BTreeMap::new();
+    for record in records {
+        let key = record["key"].as_str().context("no key")?;
+        let seen = Seen {
+            offset: record["offset"].as_u64().context("no offset")? + 1,
+            recorded_at_ms: record["recorded_at"].as_i64().context("no time")?,
+            event: record["event"].clone(),
+        };
+        by_key.entry(key.to_owned()).or_default().push(seen);
+    }
+    Ok(by_key)
+}
+
+/// The events of a conversation as the interface tells them, in the same form.
+async fn told(api: &Api, conversation: &str) -> anyhow::Result<Vec<Seen>> {
+    let events = api.events(conversation).await?;
+    events
+        .iter()
+        .map(|line| {
+            let mut event: Value = serde_json::from_str(&line.json)?;
+            let fields = event.as_object_mut().context("no object")?;
+            fields.remove("offset");
+            let recorded_at = fields.remove("recorded_at").unwrap_or_default();
+            let occurred_at = counted::millis(&event["occurred_at"])?;
+            event["occurred_at"] = occurred_at.into();
+            Ok(Seen { offset: line.offset, recorded_at_ms: counted::millis(&recorded_at)?, event })
+        })
+        .collect()
+}

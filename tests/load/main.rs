@@ -1,0 +1,106 @@
+//! `bench-servers`: Tidings on Kafka and a CQL server, next to what the clients of both can do by themselves.
+//!
+//! ```text
+//!   posts:       HTTP -> ingest -> Kafka          against   librdkafka's producer -> Kafka
+//!   latency:     HTTP -> Kafka -> WebSocket       against   producer -> Kafka -> consumer
+//!   projection:  Kafka -> store -> Cassandra      against   the driver's batches -> Cassandra
+//! ```
+//!
+//! Each figure stands beside a floor that was taken in the same run, on the same servers, with records of the same size; compare runs by
+//! the ratios. Nothing here is a test: a benchmark that is slow fails nobody.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use clap::Parser;
+
+mod consuming;
+mod cpu;
+mod http;
+mod inserting;
+mod latency;
+mod message;
+mod posts;
+mod producing;
+mod projection;
+mod report;
+mod rig;
+mod socket;
+
+use report::{Part, Report};
+use rig::Rig;
+
+const ABOUT: &str = "\
+Starts Kafka and Cassandra from their jars, set as for service, or takes running ones
+from TIDINGS_TEST_KAFKA and TIDINGS_TEST_SCYLLA, and measures the real binary on them.
+All of it shares this machine's processors, so the time that each process spent on a
+record stands beside the rates.";
+
+/// Measures Tidings on Kafka and a CQL server
+#[derive(Debug, Parser)]
+#[command(name = "bench-servers", after_help = ABOUT)]
+struct Args {
+    /// One JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    /// What to measure; all of it if nothing is named
+    #[arg(long, value_name = "PART", value_enum)]
+    only: Vec<Part>,
+    /// Partitions of the topics
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    partitions: u32,
+    /// How long each rate is measured, in seconds
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Connections that post, one after the other
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [16, 64, 256])]
+    connections: Vec<u16>,
+    /// Messages a second for the latencies
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: u32,
+    /// How long latencies are measured, in seconds
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    latency_seconds: u64,
+    /// Posts that the store has to catch up with
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    posts: u64,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let rig = Rig::start(args.partitions).await?;
+    let measured = measure(&rig, &args).await;
+    let finished = rig.finish().await;
+    let report = measured?;
+    finished?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        report.print(&mut out)?;
+    }
+    Ok(())
+}
+
+async fn measure(rig: &Rig, args: &Args) -> anyhow::Result<Report> {
+    let wanted = |part| args.only.is_empty() || args.only.contains(&part);
+    let time = Duration::from_secs(args.seconds);
+    let mut report = Report::begin();
+    if wanted(Part::Posts) {
+        let extent = posts::Extent { connections: args.connections.clone(), time };
+        report.posts = Some(posts::measure(rig, &extent).await?);
+    }
+    if wanted(Part::Latency) {
+        let pace = latency::Pace { rate: args.rate, time: Duration::from_secs(args.latency_seconds) };
+        report.latency = Some(latency::measure(rig, pace).await?);
+    }
+    if wanted(Part::Projection) {
+        report.projection = Some(projection::measure(rig, args.posts, time).await?);
+    }
+    report.end();
+    Ok(report)
+}
