@@ -101,7 +101,8 @@ impl Inserting {
                 best = Some(tried);
             }
         }
-        let Inserted { batch_rows, in_flight, .. } = best.context("the server answers in time at no setting")?;
+        let Inserted { batch_rows, in_flight, .. } =
+            best.context("the server answers in time at no setting")?;
         self.insert(shape, batch_rows, in_flight, time).await
     }
 
