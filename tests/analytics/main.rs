@@ -3,6 +3,8 @@
 //! Confluent's Python client decodes every record, Java's console consumer says what stands beside the values, and the
 //! example of `examples/analytics` counts. Each is compared with what the HTTP interface says.
 
+#![expect(clippy::indexing_slicing, reason = "test code: a panic is how a test fails")]
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
