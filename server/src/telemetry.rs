@@ -18,9 +18,8 @@ pub(crate) mod metrics;
 mod process;
 pub(crate) mod traces;
 
-/// What a server says when nothing else is chosen: warnings, and what its own parts tell. Of the CQL driver only errors:
-/// it hands on the servers' advice (a keyspace chosen by `USE`, batches over partitions), which concerns choices that were made
-/// on purpose, and repeats it with every connection and batch.
+/// What a server says when nothing else is chosen: warnings, and what its own parts tell. Of the CQL driver only
+/// errors: it hands on the servers' advice against batches over partitions, which are meant, and repeats it with every batch.
 pub const SERVER: &str = "warn,scylla=error,server=info,ingest=info,fanout=info,store=info,kernel=info";
 /// What a command says: what goes wrong in a server within its process. Its results speak for the rest.
 pub const COMMAND: &str = "error";
@@ -75,11 +74,13 @@ pub fn start(settings: &Settings, default: &str, role: &str) -> anyhow::Result<T
     let filter = EnvFilter::try_from_env("TIDINGS_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let endpoint = settings.otlp_endpoint.as_ref();
     let traces = endpoint.map(|url| traces::provider(url, settings.trace_ratio, role)).transpose()?;
-    let subscriber = tracing_subscriber::registry()
-        .with(logs::layer(settings.log_format).with_filter(filter))
-        .with(traces.as_ref().map(traces::layer));
+    let logged = tracing_subscriber::registry().with(logs::layer(settings.log_format).with_filter(filter));
     // Only a test that starts twice in one process gets an error here, and its first start holds.
-    let _ = subscriber.try_init();
+    let _ = match &traces {
+        Some(provider) => logged.with(traces::layer(provider)).try_init(),
+        // Not a layer that is `None`: it has no filter, so spans would be made for it.
+        None => logged.try_init(),
+    };
     Ok(Telemetry { traces })
 }
 
