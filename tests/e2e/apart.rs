@@ -117,10 +117,9 @@ async fn post_over_a_session(fanout: &Server, token: &str) -> anyhow::Result<()>
             let Message::Text(text) = message? else { continue };
             for line in text.lines() {
                 let reply: Value = serde_json::from_str(line)?;
-                match (&reply["id"], &reply["error"]) {
-                    (_, error) if !error.is_null() => bail!("refused: {reply}"),
-                    (id, _) if *id == 2 => return Ok(()),
-                    _ => {}
+                ensure!(reply.get("error").is_none(), "refused: {reply}");
+                if reply.get("id").is_some_and(|id| *id == 2) {
+                    return Ok(());
                 }
             }
         }
