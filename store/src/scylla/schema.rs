@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use scylla::{
     client::session::Session,
-    cluster::ClusterState,
+    errors::{DbError, ExecutionError, RequestAttemptError},
     policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy},
     statement::Statement,
 };
@@ -100,18 +100,16 @@ pub async fn wipe(settings: &ScyllaSettings) -> Result<(), MigrateError> {
     change.migrate(keyspace).await.map(drop)
 }
 
-/// Which version of the tables the keyspace has.
+/// Which version of the tables the keyspace has. A server lists a table a moment before it answers questions about it, while somebody
+/// makes the tables; so it is asked, and a refusal means that there is nothing yet.
 pub(super) async fn found(session: &Session, keyspace: &Keyspace) -> Result<Found, MigrateError> {
-    session.refresh_metadata().await.map_err(|error| unusable(&error))?;
-    let there = |cluster: &ClusterState| {
-        let keyspace = cluster.get_keyspace(keyspace.as_str());
-        keyspace.is_some_and(|keyspace| keyspace.tables.contains_key("migrations"))
-    };
-    if !there(&session.get_cluster_state()) {
-        return Ok(Found::Nothing);
-    }
     let select = format!("SELECT max(version) FROM {keyspace}.migrations WHERE part = 'history'");
-    let answer = session.query_unpaged(select, ()).await.map_err(|error| unusable(&error))?;
+    let answer = match session.query_unpaged(select, ()).await {
+        Err(ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, _))) => {
+            return Ok(Found::Nothing);
+        }
+        answer => answer.map_err(|error| unusable(&error))?,
+    };
     let rows = answer.into_rows_result().map_err(|error| unusable(&error))?;
     let (version,) = rows.single_row::<(Option<i32>,)>().map_err(|error| unusable(&error))?;
     Ok(version.map_or(Found::Nothing, Found::Version))
