@@ -22,6 +22,10 @@ e2e:
 kill rounds="50":
     TIDINGS_KILL_ROUNDS={{rounds}} cargo test -p tests --test durability -- --nocapture
 
+# Kills and freezes nodes, Kafka and Cassandra under load, on so many seeds. TIDINGS_SEED names the first.
+faults seeds="20":
+    TIDINGS_FAULT_SEEDS={{seeds}} cargo test -p tests --test faults -- --nocapture
+
 # Kafka and Cassandra on this machine, without Docker, until Ctrl-C; `just up --help` has the ports.
 up *args:
     cargo run -q --release -p tests --bin servers -- up {{args}}

@@ -1,7 +1,7 @@
 //! What the operator decides. Only this crate reads it; the services are handed what they need.
 //!
 //! - this page: the settings as the server takes them;
-//! - [`file`]: the same as they stand in a settings file.
+//! - [`mod@file`]: the same as they stand in a settings file.
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 

@@ -4,15 +4,20 @@
 //!   delivery -> fold -> rows durable in the history -> checkpoint committed -> next delivery
 //! ```
 //!
+//! Records of several partitions that are there at the same time are brought in at the same time: while the servers of the history write the
+//! rows of one, another is folded.
+//!
 //! Invariant: the checkpoint is never ahead of the rows. The history's own progress says where to go on; the
 //! checkpoint only says where reading starts. So a history that was wiped is filled again from the log, and a
 //! delivery that comes twice changes nothing.
 
 use std::{collections::HashMap, time::Duration};
 
-use futures_util::FutureExt;
-use kernel::event_log::{Delivery, EventReader, ReadError, Readership, SharedLog};
-use kernel::history::SharedHistory;
+use futures_util::{FutureExt, future::join_all};
+use kernel::{
+    event_log::{Delivery, EventReader, ReadError, Readership, Record, SharedLog},
+    history::SharedHistory,
+};
 use schemas::{Partition, Position};
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
@@ -24,6 +29,8 @@ pub const GROUP: &str = "tidings-store";
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest wait between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Most partitions that are brought in at the same time.
+const TOGETHER_MAX: usize = 8;
 
 /// Brings the log into the history, as long as it runs.
 #[derive(Debug)]
@@ -33,8 +40,10 @@ pub struct Projector {
     reader: Option<Box<dyn EventReader>>,
     /// The partitions that are ours.
     assigned: HashMap<Partition, Assignment>,
-    /// What was delivered and is not done.
-    at_hand: Option<Delivery>,
+    /// What was delivered and is not done: one delivery, or records of several partitions, of each one delivery.
+    at_hand: Vec<Delivery>,
+    /// What came next and has to wait until that is done.
+    next: Option<Delivery>,
     stop: watch::Receiver<bool>,
 }
 
@@ -59,8 +68,15 @@ impl Projector {
     pub fn start(log: SharedLog, history: SharedHistory) -> ProjectorHandle {
         let (stop, stopped) = watch::channel(false);
         let (failed, failure) = watch::channel(None);
-        let projector =
-            Self { log, history, reader: None, assigned: HashMap::new(), at_hand: None, stop: stopped };
+        let projector = Self {
+            log,
+            history,
+            reader: None,
+            assigned: HashMap::new(),
+            at_hand: Vec::new(),
+            next: None,
+            stop: stopped,
+        };
         let task = tokio::spawn(async move {
             if let Err(error) = projector.run().await {
                 tracing::error!(%error, "the history is not kept up to date any more");
@@ -101,11 +117,12 @@ impl Projector {
     /// Does what is at hand, or waits for something to do. `true`: it was stopped and nothing is at hand. After a
     /// retryable error the next step tries the same again.
     async fn step(&mut self) -> Result<bool, ProjectError> {
-        if self.at_hand.is_none() {
+        if self.at_hand.is_empty() {
             let Some(delivery) = self.receive().await? else { return Ok(true) };
-            self.at_hand = Some(delivery);
+            self.at_hand.push(delivery);
+            self.gather()?;
         }
-        match &self.at_hand {
+        match self.at_hand.first() {
             Some(Delivery::Assigned { partition, from }) => {
                 let (partition, from) = (*partition, *from);
                 self.begin(partition, from).await?;
@@ -113,25 +130,54 @@ impl Projector {
             Some(Delivery::Revoked { partition }) => {
                 self.assigned.remove(partition);
             }
-            Some(Delivery::Records { partition, records }) => {
-                // Records of a partition that is not ours would have no place to go on from.
-                if let Some(assignment) = self.assigned.get_mut(partition) {
-                    let taken = assignment.fold.take(records).await;
-                    let partition = *partition;
-                    self.commit(partition).await?;
-                    taken?;
-                }
-            }
+            Some(Delivery::Records { .. }) => self.take().await?,
             None => {}
         }
-        self.at_hand = None;
+        self.at_hand.clear();
         Ok(false)
+    }
+
+    /// Adds to records at hand those of other partitions that are there already.
+    fn gather(&mut self) -> Result<(), ReadError> {
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        while self.next.is_none()
+            && self.at_hand.len() < TOGETHER_MAX
+            && matches!(self.at_hand.last(), Some(Delivery::Records { .. }))
+            && let Some(delivery) = reader.next().now_or_never().transpose()?
+        {
+            let known = self.at_hand.iter().filter_map(records_of).map(|(partition, _)| partition);
+            match records_of(&delivery) {
+                Some((partition, _)) if !known.into_iter().any(|known| known == partition) => {
+                    self.at_hand.push(delivery);
+                }
+                _ => self.next = Some(delivery),
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the records at hand into the history, and commits as far as that went. Records of a partition that is not ours would have no
+    /// place to go on from.
+    async fn take(&mut self) -> Result<(), ProjectError> {
+        let records: HashMap<_, _> = self.at_hand.iter().filter_map(records_of).collect();
+        let partitions: Vec<_> = records.keys().copied().collect();
+        let takes = self.assigned.iter_mut().filter_map(|(partition, assignment)| {
+            records.get(partition).map(|records| assignment.fold.take(records))
+        });
+        let taken = join_all(takes).await;
+        for partition in partitions {
+            self.commit(partition).await?;
+        }
+        taken.into_iter().collect()
     }
 
     /// The next delivery; `None`: it was stopped.
     async fn receive(&mut self) -> Result<Option<Delivery>, ReadError> {
         if *self.stop.borrow() {
             return Ok(None);
+        }
+        if let Some(next) = self.next.take() {
+            return Ok(Some(next));
         }
         let reader = match &mut self.reader {
             Some(reader) => reader,
@@ -178,6 +224,13 @@ impl Projector {
             Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+}
+
+fn records_of(delivery: &Delivery) -> Option<(Partition, &[Record])> {
+    match delivery {
+        Delivery::Records { partition, records } => Some((*partition, records)),
+        Delivery::Assigned { .. } | Delivery::Revoked { .. } => None,
     }
 }
 

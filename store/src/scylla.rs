@@ -3,7 +3,7 @@
 //! Invariant: the rows are a function of the set of events applied, whatever their order and however often each came, because each is
 //! written with a stamp that is made from its event's offset (`scylla/stamp.rs`); and the state of a conversation changes as a whole, after
 //! all else that it builds on (`scylla/write.rs`). The tables are described in `scylla/migrations/`, the reasons in
-//! `docs/adr/0010-history-in-cql.md`.
+//! `docs/adr/0009-history-in-cql.md`.
 //!
 //! Deliberately not here: conditional writes, deletes, materialised views and indexes, and whatever only one of the two servers has.
 //!

@@ -95,12 +95,14 @@ impl Inserting {
         let settings = BATCH_ROWS.into_iter().flat_map(|rows| IN_FLIGHT.map(|in_flight| (rows, in_flight)));
         let mut best = None::<Inserted>;
         for (batch_rows, in_flight) in settings {
-            let tried = self.insert(shape, batch_rows, in_flight, time / 8).await?;
+            // More than the server can answer in time is no way to write.
+            let Ok(tried) = self.insert(shape, batch_rows, in_flight, time / 8).await else { continue };
             if best.is_none_or(|best| tried.rows_per_s > best.rows_per_s) {
                 best = Some(tried);
             }
         }
-        let Inserted { batch_rows, in_flight, .. } = best.context("there are settings")?;
+        let Inserted { batch_rows, in_flight, .. } =
+            best.context("the server answers in time at no setting")?;
         self.insert(shape, batch_rows, in_flight, time).await
     }
 

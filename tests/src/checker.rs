@@ -6,11 +6,11 @@
 //!
 //! | what must hold | part |
 //! |---|---|
-//! | accepted: stands once, where it was said to stand; unknown: at most once; refused: never | [`log`] |
-//! | positions rise; what one author sent stands in the order in which it was sent | [`log`] |
-//! | messages and members are what follows from the events | [`history`] |
-//! | each session was sent every event once, in order, byte for byte | [`session`] |
-//! | the topic has the same events, at the same places, in one partition | [`topic`] |
+//! | accepted: stands once, where it was said to stand; unknown: at most once; refused: never | `log` |
+//! | positions rise; what one author sent stands in the order in which it was sent | `log` |
+//! | messages and members are what follows from the events | `history` |
+//! | each session was sent every event once, in order, byte for byte | `session` |
+//! | the topic has the same events, at the same places, in one partition | `topic` |
 
 use std::fmt;
 

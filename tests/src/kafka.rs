@@ -64,9 +64,8 @@ impl Program for Broker {
     }
 }
 
-/// Topics are made by command, never by a typing error; a group starts without waiting for more
-/// members, and may lose a silent one soon. The controller
-/// forgets a killed broker soon: until then it does not let the next one in.
+/// Topics are made by command, never by a typing error; a group starts without waiting for more members, and may lose a
+/// silent one soon. The controller forgets a killed broker soon: until then it does not let the next one in.
 fn properties(address: SocketAddr, controller: SocketAddr, data: &Path) -> String {
     format!(
         "process.roles=broker,controller

@@ -237,6 +237,16 @@ impl Client {
         self.ask("subscribe", request).await
     }
 
+    /// The same, or until the connection is closed.
+    pub(super) async fn offsets_while_open(&mut self, last: u64) -> Vec<u64> {
+        let mut offsets = Vec::new();
+        while offsets.last() != Some(&last) {
+            let Some(message) = self.next().await else { break };
+            offsets.extend(message["push"]["pub"]["offset"].as_u64());
+        }
+        offsets
+    }
+
     /// The positions of the next publications, until that of `last` is among them.
     pub(super) async fn offsets_until(&mut self, last: u64) -> Vec<u64> {
         let mut offsets = Vec::new();

@@ -44,6 +44,7 @@ use super::{
 mod context;
 mod desk;
 mod follower;
+mod gathered;
 mod mailbox;
 #[expect(unsafe_code, reason = "rdkafka does not pass on the id of a topic and the status of a message")]
 mod native;

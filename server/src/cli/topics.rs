@@ -18,6 +18,7 @@ be changed later, because conversations would move to other partitions and lose 
 
 /// Make the topics that a log on Kafka needs
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct TopicsArgs {
     #[command(subcommand)]
     what: What,

@@ -89,15 +89,16 @@ async fn a_history_that_was_down_is_brought_up_to_date() {
     let (log, history) = (memory_log(2), Troubled::new(memory_history()));
     let events = workload(4, 900);
     append(&log, &events[..300]).await;
-    history.apply(Applying::Fails);
+    // First the reads: once the states of all partitions are at hand, nothing is read any more.
+    history.reads_fail(true);
     let projector = Projector::start(shared(&log), history.shared());
     history.struck(20).await;
     append(&log, &events[300..600]).await;
-    history.reads_fail(true);
-    history.apply(Applying::Works);
+    history.apply(Applying::Fails);
+    history.reads_fail(false);
     history.struck(40).await;
     append(&log, &events[600..]).await;
-    history.reads_fail(false);
+    history.apply(Applying::Works);
     while all_of(&log, &history.inner).await != rebuilt(&log).await {
         sleep(PAUSE_MAX).await;
     }
@@ -276,4 +277,19 @@ async fn kept_and_rebuilt_are_the_same_row_by_row_in_every_adapter() {
     assert!(digest.tables.iter().all(|table| table.rows > 0), "{digest}");
     assert_eq!(kept.digest().await.unwrap(), digest);
     assert_eq!(in_memory.digest(), digest);
+}
+
+#[tokio::test]
+async fn records_of_several_partitions_are_brought_in_at_the_same_time() {
+    let log = memory_log(3);
+    append(&log, &workload(1, 600)).await;
+    let (history, faults) = kernel::history::faulty::FaultyHistory::new(memory_history());
+    faults.hold_applies();
+    let history: SharedHistory = Arc::new(history);
+    let projector = Projector::start(shared(&log), same(&history));
+    faults.until_held(3).await;
+    faults.release_applies();
+    caught_up(&log, &history).await;
+    projector.stop().await.unwrap();
+    assert_eq!(all_of(&log, &history).await, rebuilt(&log).await);
 }

@@ -32,11 +32,11 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     desk::{Desk, Heard},
+    gathered::Gathered,
     mailbox::Mailbox,
-    record,
     share::{Change, Share},
 };
-use crate::event_log::{BATCH_LEN_MAX, Delivery, EventReader, ReadError, Record};
+use crate::event_log::{BATCH_LEN_MAX, Delivery, EventReader, ReadError};
 
 /// How long the thread waits for a record before it looks around.
 const POLL_MAX: Duration = Duration::from_millis(100);
@@ -396,30 +396,6 @@ impl Work {
             self.places.insert(partition, heard);
             self.mailbox.put(Ok(Delivery::Assigned { partition, from: heard }));
         }
-    }
-}
-
-/// What goes out together.
-#[derive(Default)]
-struct Gathered {
-    records: BTreeMap<Partition, Vec<Record>>,
-    count: usize,
-    size: usize,
-}
-
-impl Gathered {
-    /// Takes a message, if it is the next of a partition that is ours.
-    fn take(&mut self, places: &mut BTreeMap<Partition, Position>, message: &BorrowedMessage<'_>) {
-        let partition = record::partition(message);
-        let Some(place) = places.get_mut(&partition) else { return };
-        let record = record::record(message);
-        if place.covers(record.offset) {
-            return;
-        }
-        *place = record.offset.position();
-        self.count += 1;
-        self.size += record::size(&record);
-        self.records.entry(partition).or_default().push(record);
     }
 }
 
