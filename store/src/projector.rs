@@ -164,11 +164,11 @@ impl Projector {
         let takes = self.assigned.iter_mut().filter_map(|(partition, assignment)| {
             records.get(partition).map(|records| assignment.fold.take(records))
         });
-        let taken = join_all(takes).await;
+        let outcomes = join_all(takes).await;
         for partition in partitions {
             self.commit(partition).await?;
         }
-        taken.into_iter().collect()
+        outcomes.into_iter().collect()
     }
 
     /// The next delivery; `None`: it was stopped.
