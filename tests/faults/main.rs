@@ -73,7 +73,7 @@ async fn nothing_is_lost_doubled_or_out_of_order_whatever_dies() -> anyhow::Resu
     say(&format!("faults: seeds {first} and {} more", count.saturating_sub(1)));
     let (mut failed, mut shared) = (Vec::new(), None);
     for seed in first..first.saturating_add(count) {
-        let fresh = (seed - first) % SEEDS_PER_CLUSTER == 0;
+        let fresh = (seed - first).is_multiple_of(SEEDS_PER_CLUSTER);
         let cluster = match shared.take().filter(|_| !fresh) {
             Some(cluster) => cluster,
             None => cluster(&servers, seed).await?,

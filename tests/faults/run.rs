@@ -236,9 +236,13 @@ impl Stage<'_> {
             }
             Harm::Slow => {
                 let slow: Vec<_> = self.sessions.iter().step_by(2).collect();
-                slow.iter().for_each(|(_, _, session)| session.pause(true));
+                for (_, _, session) in &slow {
+                    session.pause(true);
+                }
                 sleep(hold).await;
-                slow.iter().for_each(|(_, _, session)| session.pause(false));
+                for (_, _, session) in slow {
+                    session.pause(false);
+                }
                 Ok(())
             }
             Harm::Move => {

@@ -1,5 +1,12 @@
 //! The log on Apache Kafka: every case of the suite and those beyond it, on a real broker, each on topics of its own.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "test code: a panic is how a case fails"
+)]
+
 use async_trait::async_trait;
 use kernel::event_log::{
     SharedLog,

@@ -81,7 +81,7 @@ async fn positions_without_records_keep_nobody_waiting() {
     let subject = OnBroker::fresh(&brokers).await;
     let log = subject.log();
     let mut follower = open(&log, Readership::Broadcast).await;
-    let mirror = soon(Mirror::start(log.clone(), Arc::new(MemoryHistory::new()))).await.unwrap();
+    let mirror = soon(Mirror::start(Arc::clone(&log), Arc::new(MemoryHistory::new()))).await.unwrap();
     let partition = append(&log, "a").await.partition;
     let stranger = Stranger::new(&subject, partition).await;
     stranger.write("b", End::Committed).await;

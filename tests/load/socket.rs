@@ -134,7 +134,7 @@ mod tests {
             match len {
                 0..126 => bytes.push(u8::try_from(len).unwrap()),
                 126..65_536 => {
-                    bytes.extend([126].into_iter().chain(u16::try_from(len).unwrap().to_be_bytes()))
+                    bytes.extend([126].into_iter().chain(u16::try_from(len).unwrap().to_be_bytes()));
                 }
                 _ => bytes.extend([127].into_iter().chain((len as u64).to_be_bytes())),
             }

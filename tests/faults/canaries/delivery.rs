@@ -28,7 +28,7 @@ async fn seen_through(bug: Option<Bug>) -> anyhow::Result<Verdict> {
     until("the bug to strike", async || {
         let number = record.len() as u64;
         send(&api, &mut record, Act::Post { text: format!("number {number}") }).await?;
-        if number % PER_MOVE == 0 {
+        if number.is_multiple_of(PER_MOVE) {
             session.move_on();
         }
         // Without a bug: as long as a bug would have needed at most.

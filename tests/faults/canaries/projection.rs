@@ -122,7 +122,7 @@ impl World {
         let messages = self.kept.messages(&conversation, Extent::ALL).await?;
         let messages = messages.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
         let state = self.kept.snapshot(PARTITION, &conversation, Depth::Look).await?.state;
-        let members = state.iter().flat_map(|state| state.members());
+        let members = state.iter().flat_map(kernel::conversation::ConversationState::members);
         let members: Vec<_> = members.map(|(user, _)| user.to_string()).collect();
         let mut verdict = Verdict::default();
         verdict.judge(&Evidence {
