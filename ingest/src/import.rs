@@ -138,10 +138,12 @@ impl Worker {
             self.fresh.renew(&self.mirror, partition).await.map_err(unavailable)?;
         }
         let mut drafts = BTreeMap::new();
-        for conversation in conversations {
-            let of_it = lines.iter().filter(|(_, event)| event.conversation == conversation);
-            let ids = of_it.map(|(_, event)| event.event_id.clone()).collect();
-            drafts.insert(conversation.clone(), Draft::new(self, &conversation, ids).await?);
+        let mut ids = BTreeMap::<_, BTreeSet<_>>::new();
+        for (_, event) in &lines {
+            ids.entry(&event.conversation).or_default().insert(event.event_id.clone());
+        }
+        for (conversation, ids) in ids {
+            drafts.insert(conversation.clone(), Draft::new(self, conversation, ids).await?);
         }
         let mut entries = Vec::new();
         for (line, event) in lines {

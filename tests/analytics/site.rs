@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use tests::{
-    Server,
-    backing::{Backing, tidings},
-};
+use tests::{Server, binary};
 
 /// Enough that conversations lie in different ones.
 const PARTITIONS: u32 = 3;
@@ -14,7 +11,7 @@ const VERIFY: [&str; 2] = ["history", "verify"];
 
 pub(crate) struct Site {
     server: Server,
-    backing: Backing,
+    on: tests::Site,
     /// Further options of every command that opens the log.
     options: Vec<String>,
 }
@@ -22,10 +19,10 @@ pub(crate) struct Site {
 impl Site {
     /// `None`: the test is skipped, because there is no Kafka or no CQL store.
     pub(crate) async fn start(test: &str, options: &[&str]) -> anyhow::Result<Option<Self>> {
-        let Some(backing) = Backing::fresh(test, PARTITIONS).await? else { return Ok(None) };
-        let server = Server::start_with(&[&backing.options()[..], options].concat()).await?;
+        let Some(on) = tests::Site::fresh(test, PARTITIONS).await? else { return Ok(None) };
+        let server = Server::start_with(&[&on.options()[..], options].concat()).await?;
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        Ok(Some(Self { server, backing, options }))
+        Ok(Some(Self { server, on, options }))
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -33,11 +30,11 @@ impl Site {
     }
 
     pub(crate) fn brokers(&self) -> &str {
-        self.backing.brokers()
+        &self.on.kafka
     }
 
     pub(crate) fn topic(&self) -> String {
-        self.backing.topic()
+        self.on.topic()
     }
 
     /// Imports a chat log through the server.
@@ -45,19 +42,19 @@ impl Site {
         let archive = archive.to_str().context("a path")?;
         let data = self.server.data();
         let data = data.to_str().context("a path")?;
-        let token = tidings(&["token", "--user", "dev", "--admin", "--data", data]).await?;
-        tidings(&["import", archive, "--url", &self.server.url(), "--token", token.trim()]).await?;
+        let token = binary::run(&["token", "--user", "dev", "--admin", "--data", data]).await?;
+        binary::run(&["import", archive, "--url", &self.server.url(), "--token", token.trim()]).await?;
         Ok(())
     }
 
     /// Folds the log once more and compares with the history; with the options of the server.
     pub(crate) async fn verify(&self) -> anyhow::Result<String> {
         let options: Vec<_> = self.options.iter().map(String::as_str).collect();
-        tidings(&[&VERIFY[..], &self.backing.options(), &options].concat()).await
+        binary::run(&[&VERIFY[..], &self.on.options(), &options].concat()).await
     }
 
     /// The same by somebody who does not know of the options.
     pub(crate) async fn verify_plainly(&self) -> anyhow::Result<String> {
-        tidings(&[&VERIFY[..], &self.backing.options()].concat()).await
+        binary::run(&[&VERIFY[..], &self.on.options()].concat()).await
     }
 }

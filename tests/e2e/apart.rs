@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tests::{
-    Api, Backing, Collector, Observer, Server,
+    Api, Collector, Observer, Server, Site,
     collector::Span,
     scrape::Scrape,
     wait::{SOON, until},
@@ -28,8 +28,8 @@ impl Apart {
     /// `None`: the test is skipped, because there is no Kafka or no CQL store.
     async fn start(test: &str, options: &[&str]) -> anyhow::Result<Option<Self>> {
         // One partition: the tests know where a record will stand.
-        let Some(backing) = Backing::fresh(test, 1).await? else { return Ok(None) };
-        let shared = [&backing.options()[..], options].concat();
+        let Some(site) = Site::fresh(test, 1).await? else { return Ok(None) };
+        let shared = [&site.options()[..], options].concat();
         let ingest = Server::start_with(&[&["--role", "ingest"][..], &shared].concat()).await?;
         let key = ingest.data().join("token.key");
         let key = key.to_str().context("a path")?;

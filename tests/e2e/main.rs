@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Api, Observer, Server, api::EventLine};
+use tests::{Api, Observer, Server, api::EventLine, binary};
 
 /// A conversation in which everything happens that can happen to a message. Answers the last position.
 async fn a_lively_conversation(server: &Server, name: &str) -> anyhow::Result<u64> {
@@ -143,7 +143,7 @@ async fn a_folder_has_one_server_at_a_time() -> anyhow::Result<()> {
     let server = Server::start().await?;
     let data = server.data();
     let data = data.to_string_lossy();
-    let second = server.command(&["serve", "--listen", "127.0.0.1:0", "--data", &data]).await?;
+    let second = binary::output(&["serve", "--listen", "127.0.0.1:0", "--data", &data]).await?;
     ensure!(!second.status.success(), "a second server runs on the same folder");
     let said = String::from_utf8_lossy(&second.stderr);
     ensure!(said.contains(&server.url()), "it does not say where the first one is: {said}");

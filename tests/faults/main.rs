@@ -18,7 +18,7 @@ use std::{
 };
 
 use run::Servers;
-use tests::{Cassandra, Cluster, Kafka, cluster::Site, jvm::Setup};
+use tests::{Cassandra, Cluster, Kafka, Site, jvm::Setup};
 use tokio::sync::Mutex;
 
 const TEST: &str = "the fault schedule";
@@ -52,16 +52,11 @@ async fn servers() -> anyhow::Result<Option<Servers>> {
 }
 
 async fn cluster(servers: &Servers, first_seed: u64) -> anyhow::Result<Cluster> {
-    let kafka_settings = [
-        ("session.timeout.ms", schedule::SESSION_TIMEOUT_MS),
-        ("heartbeat.interval.ms", schedule::SESSION_TIMEOUT_MS / 6),
-    ];
-    let site = Site {
-        kafka: servers.kafka.lock().await.address().to_string(),
-        scylla: servers.cassandra.lock().await.address().to_string(),
-        name: format!("faults_{first_seed}"),
-        kafka_settings: kafka_settings.map(|(name, value)| (name.to_owned(), value.to_string())).into(),
-    };
+    let kafka = servers.kafka.lock().await.address().to_string();
+    let scylla = servers.cassandra.lock().await.address().to_string();
+    let site = Site::new(kafka, &scylla, format!("faults_{first_seed}"))
+        .with_kafka("session.timeout.ms", schedule::SESSION_TIMEOUT_MS)
+        .with_kafka("heartbeat.interval.ms", schedule::SESSION_TIMEOUT_MS / 6);
     Cluster::start(site, schedule::NODES_EACH).await
 }
 

@@ -121,10 +121,10 @@ async fn floor(rig: &Rig, topic: &str, pace: Pace) -> anyhow::Result<Latencies> 
 /// Each role is a process of its own, as it would be in service: the posts go to one, the sessions are at another, and the history is
 /// kept up to date by a third.
 async fn ours(rig: &Rig, warm_up: Pace, pace: Pace) -> anyhow::Result<(Latencies, Spent)> {
-    let space = rig.space().await?;
-    let ingest = rig.node(&space, &["ingest"]).await?;
-    let fanout = rig.node(&space, &["fanout"]).await?;
-    let store = rig.node(&space, &["store"]).await?;
+    let site = rig.site().await?;
+    let ingest = rig.node(&site, &["ingest"]).await?;
+    let fanout = rig.node(&site, &["fanout"]).await?;
+    let store = rig.node(&site, &["store"]).await?;
     let conversations = posts::create(&ingest, CONVERSATIONS).await?;
     let token = ingest.token(AUTHOR, false)?;
     let processes = rig.processes(&[&ingest, &fanout, &store]);

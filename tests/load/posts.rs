@@ -18,12 +18,14 @@ use tokio::{
     time::sleep,
 };
 
+use tests::Site;
+
 use crate::{
     cpu::{Meter, Processes, Spent},
     http::{self, Connection},
     message::{self, AUTHOR, PostRequest, Record, Records},
     producing::{self, Drive},
-    rig::{Node, Rig, Space, on_one_thread},
+    rig::{Node, Rig, on_one_thread},
 };
 
 /// Conversations that are posted to.
@@ -89,8 +91,8 @@ struct Rate {
 /// Takes floors and figures in turn.
 pub(crate) async fn measure(rig: &Rig, extent: &Extent) -> anyhow::Result<Posts> {
     let floor = Floor::new(rig, extent.time).await?;
-    let space = rig.space().await?;
-    let node = rig.node(&space, &["ingest"]).await?;
+    let site = rig.site().await?;
+    let node = rig.node(&site, &["ingest"]).await?;
     let conversations = create(&node, CONVERSATIONS).await?;
     let processes = rig.processes(&[&node]);
     floor.saturated().await.context("the floor, to warm the broker up")?;
@@ -101,7 +103,7 @@ pub(crate) async fn measure(rig: &Rig, extent: &Extent) -> anyhow::Result<Posts>
         let ours = post(&node, &conversations, connections, extent.time, &processes).await?;
         measured.push((connections, at_same, ours));
     }
-    let imported = import(&node, &space, extent.time, &processes).await?;
+    let imported = import(&node, &site, extent.time, &processes).await?;
     // Before and after: who else is busy on the machine slows one of the two down, and the better one counts.
     let again = floor.saturated().await?;
     if again.per_s > saturated.per_s {
@@ -234,10 +236,10 @@ async fn post(
 }
 
 /// The same through the import, a thousand posts in each request.
-async fn import(node: &Node, space: &Space, time: Duration, processes: &Processes) -> anyhow::Result<Rate> {
+async fn import(node: &Node, site: &Site, time: Duration, processes: &Processes) -> anyhow::Result<Rate> {
     let token = node.token(AUTHOR, true)?;
     let address = node.address.clone();
-    let (first, prefix) = (number_of_run(), space.name.clone());
+    let (first, prefix) = (number_of_run(), site.name.clone());
     let processes = processes.clone();
     on_one_thread(move || async move {
         let load = Load::new(first, time);

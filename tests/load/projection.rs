@@ -9,12 +9,14 @@ use serde::Serialize;
 use store::scylla::ScyllaHistory;
 use tokio::{task::spawn_blocking, time::sleep};
 
+use tests::Site;
+
 use crate::{
     cpu::Spent,
     inserting::{Inserted, Inserting, Shape},
     message::Records,
     producing,
-    rig::{Rig, Space},
+    rig::Rig,
 };
 
 /// Conversations in the topic.
@@ -70,10 +72,10 @@ async fn floors(inserting: &Inserting, time: Duration) -> anyhow::Result<[Insert
 
 /// Fills a topic, then starts a store and waits until it has everything. The time counts from when it has begun.
 async fn catch_up(rig: &Rig, posts: u64) -> anyhow::Result<(f64, Spent)> {
-    let space = rig.space().await?;
-    fill(rig, &space, posts).await?;
-    let history = ScyllaHistory::open(space.history.parse()?).await?;
-    let store = rig.node(&space, &["store"]).await?;
+    let site = rig.site().await?;
+    fill(rig, &site, posts).await?;
+    let history = ScyllaHistory::open(site.history().parse()?).await?;
+    let store = rig.node(&site, &["store"]).await?;
     let processes = rig.processes(&[&store]);
     let wanted = posts + CONVERSATIONS;
     let mut began = None;
@@ -105,10 +107,10 @@ async fn place(history: &ScyllaHistory, partitions: u32) -> anyhow::Result<u64> 
     Ok(sum)
 }
 
-async fn fill(rig: &Rig, space: &Space, posts: u64) -> anyhow::Result<()> {
+async fn fill(rig: &Rig, site: &Site, posts: u64) -> anyhow::Result<()> {
     let making = Records::new();
     let name = |number: u64| format!("bench-{number}");
-    let (brokers, topic) = (rig.brokers.clone(), space.topic());
+    let (brokers, topic) = (rig.brokers.clone(), site.topic());
     spawn_blocking(move || {
         let creations = (0..CONVERSATIONS).map(|number| making.creation(&name(number)));
         let posts = (0..posts).map(|number| making.post(&name(number % CONVERSATIONS), number));

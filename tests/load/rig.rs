@@ -1,14 +1,14 @@
 //! What is measured: a broker, a history server, and nodes of the real binary on them.
 
 use std::{
-    fs::{self, File},
+    ffi::OsString,
+    fs,
     path::PathBuf,
-    process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use kernel::{
     clock::{Clock, SystemClock},
     identity::TokenKey,
@@ -21,25 +21,20 @@ use rdkafka::{
 use scylla::client::session_builder::SessionBuilder;
 use tempfile::TempDir;
 use tests::{
-    address::free_address,
-    binary,
+    Site,
     cassandra::Cassandra,
     jvm::{Jvm, Program, Setup, Tuning},
     kafka::Kafka,
-    wait::until,
 };
 use tokio::{
-    process::{Child, Command},
     runtime,
     task::{LocalSet, spawn_blocking},
 };
 
-use crate::{cpu::Processes, http::Connection};
+use crate::cpu::Processes;
 
 /// How long the broker may take to make or remove a topic.
 const ADMIN_WAIT: Duration = Duration::from_secs(30);
-/// How much of a node's log a failure shows, in bytes.
-const LOG_TAIL_LEN: usize = 4_000;
 
 /// The servers, and a folder for the nodes.
 pub(crate) struct Rig {
@@ -55,20 +50,11 @@ pub(crate) struct Rig {
     names: AtomicU32,
 }
 
-/// A log and a history of their own, empty at first.
-#[derive(Debug, Clone)]
-pub(crate) struct Space {
-    /// The topics begin with it, and the keyspace has it.
-    pub(crate) name: String,
-    pub(crate) log: String,
-    pub(crate) history: String,
-}
-
-/// A `tidings serve`. Killed when dropped.
+/// A node, and who may ask it. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) address: String,
-    process: Child,
+    process: tests::Node,
     key: PathBuf,
 }
 
@@ -91,14 +77,10 @@ impl Rig {
     }
 
     /// An empty log and an empty history.
-    pub(crate) async fn space(&self) -> anyhow::Result<Space> {
-        let name = self.fresh_name("space");
-        let log = format!("kafka://{}/{name}", self.brokers);
-        let history = format!("scylla://{}/{name}", self.cassandra);
-        let partitions = self.partitions.to_string();
-        run(&["topics", "create", "--log", &log, "--partitions", &partitions, "--replication", "1"]).await?;
-        run(&["history", "migrate", "--history", &history, "--replication", "1"]).await?;
-        Ok(Space { name, log, history })
+    pub(crate) async fn site(&self) -> anyhow::Result<Site> {
+        let site = Site::new(&self.brokers, &self.cassandra, self.fresh_name("space"));
+        site.make(self.partitions).await?;
+        Ok(site)
     }
 
     /// A topic for a floor, like that of the events.
@@ -113,34 +95,21 @@ impl Rig {
     }
 
     /// Starts a node with these roles and waits until it serves.
-    pub(crate) async fn node(&self, space: &Space, roles: &[&str]) -> anyhow::Result<Node> {
-        let (address, name) = (free_address()?.to_string(), self.fresh_name(&roles.join("_")));
+    pub(crate) async fn node(&self, site: &Site, roles: &[&str]) -> anyhow::Result<Node> {
+        let name = self.fresh_name(&roles.join("_"));
         let (key, data) = (self.folder.path().join("token.key"), self.folder.path().join(&name));
-        let log_path = self.folder.path().join(format!("{name}.log"));
-        let log = File::create(&log_path)?;
-        let process = Command::new(binary::path()?)
-            .args(["serve", "--role", &roles.join(","), "--listen", &address])
-            .args(["--log", &space.log, "--history", &space.history])
-            .args(["--token-key".as_ref(), key.as_os_str(), "--data".as_ref(), data.as_os_str()])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .context("the node cannot be started")?;
-        let mut node = Node { address, process, key };
-        node.up().await.with_context(|| {
-            let log = fs::read(&log_path).unwrap_or_default();
-            let tail = log.get(log.len().saturating_sub(LOG_TAIL_LEN)..).unwrap_or_default();
-            format!("the log of the node ends so:\n{}", String::from_utf8_lossy(tail))
-        })?;
-        Ok(node)
+        let mut options: Vec<OsString> = vec!["--role".into(), roles.join(",").into()];
+        options.extend(["--token-key".into(), key.clone().into(), "--data".into(), data.into()]);
+        options.extend(site.options().into_iter().map(Into::into));
+        let mut process = tests::Node::new(self.folder.path().join(format!("{name}.log")), options)?;
+        process.start().await?;
+        Ok(Node { address: process.address().to_string(), process, key })
     }
 
     /// The servers and these nodes, to see who spends the processor's time.
     pub(crate) fn processes(&self, nodes: &[&Node]) -> Processes {
         Processes {
-            tidings: nodes.iter().filter_map(|node| node.process.id()).collect(),
+            tidings: nodes.iter().filter_map(|node| node.process.pid().ok()).collect(),
             kafka: self.own_kafka.as_ref().and_then(|kafka| kafka.pid().ok()),
             cassandra: self.own_cassandra.as_ref().and_then(|cassandra| cassandra.pid().ok()),
         }
@@ -176,30 +145,11 @@ impl Rig {
     }
 }
 
-impl Space {
-    /// Where its events are.
-    pub(crate) fn topic(&self) -> String {
-        format!("{}.events", self.name)
-    }
-}
-
 impl Node {
     /// A token that never ends.
     pub(crate) fn token(&self, user: &str, admin: bool) -> anyhow::Result<String> {
         let key = TokenKey::new(&fs::read(&self.key)?);
         Ok(key.mint(&user.parse()?, admin, SystemClock.now(), None)?)
-    }
-
-    async fn up(&mut self) -> anyhow::Result<()> {
-        until("the node to come up", async || {
-            if let Some(status) = self.process.try_wait()? {
-                bail!("the node ended with {status}");
-            }
-            let Ok(mut connection) = Connection::open(&self.address).await else { return Ok(None) };
-            let answer = connection.call(b"GET /livez HTTP/1.1\r\nhost: bench\r\n\r\n").await;
-            Ok(answer.ok().filter(|answer| answer.status == 200).map(drop))
-        })
-        .await
     }
 }
 
@@ -212,14 +162,6 @@ async fn server<P: Program>() -> anyhow::Result<(Option<Jvm<P>>, String)> {
     let own = Jvm::start(&kit, Setup { tuning: Tuning::Load, ..Setup::default() }).await?;
     let address = own.address().to_string();
     Ok((Some(own), address))
-}
-
-/// Runs a command of the binary to its end.
-async fn run(args: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new(binary::path()?).args(args).stdin(Stdio::null()).output().await?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`tidings {}` ended with {}: {said}", args.join(" "), output.status);
-    Ok(())
 }
 
 fn options() -> AdminOptions {

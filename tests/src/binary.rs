@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -12,6 +12,26 @@ use anyhow::{Context, ensure};
 pub fn path() -> anyhow::Result<PathBuf> {
     static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     PATH.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
+}
+
+/// Runs a command of the binary to its end; standard input is empty.
+///
+/// # Errors
+/// It cannot be started.
+pub async fn output(args: &[&str]) -> anyhow::Result<Output> {
+    let mut command = tokio::process::Command::new(path()?);
+    Ok(command.args(args).stdin(Stdio::null()).kill_on_drop(true).output().await?)
+}
+
+/// The same, and gives what it printed.
+///
+/// # Errors
+/// It failed; what it said is in the error.
+pub async fn run(args: &[&str]) -> anyhow::Result<String> {
+    let output = output(args).await?;
+    let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{args:?} ended with {}: {stdout}{stderr}", output.status);
+    Ok(stdout)
 }
 
 fn build() -> anyhow::Result<PathBuf> {

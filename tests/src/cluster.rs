@@ -1,46 +1,24 @@
 //! Tidings as an operator runs it: one process for each role, several of each, on one topic and one keyspace.
 
-use std::{fs, path::PathBuf, process::Output, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use kernel::{
     clock::{Clock, SystemClock},
     identity::TokenKey,
 };
 use tempfile::TempDir;
-use tokio::{process::Command, sync::Mutex};
+use tokio::sync::Mutex;
 
-use crate::{Api, Node, binary};
+use crate::{Api, Node, Site, binary};
+
+pub use server::settings::Role;
 
 /// Partitions of the topic.
 pub const PARTITIONS: u32 = 4;
 /// How long the tokens of the tests live, in seconds.
 const TOKEN_TTL_S: i64 = 24 * 3_600;
 const TOKEN_KEY: &str = "a key that only these tests know, long enough to be one: 0123456789";
-
-/// What a process does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// Takes commands.
-    Ingest,
-    /// Delivers to sessions.
-    Fanout,
-    /// Keeps the history.
-    Store,
-}
-
-/// Where the servers are, and what the topics and tables are called.
-#[derive(Debug, Clone)]
-pub struct Site {
-    /// `HOST:PORT` of the broker.
-    pub kafka: String,
-    /// `HOST:PORT` of the CQL server.
-    pub scylla: String,
-    /// Prefix of the topics, and name of the keyspace: small letters, digits and underscores.
-    pub name: String,
-    /// Settings of librdkafka, for every node.
-    pub kafka_settings: Vec<(String, String)>,
-}
 
 /// Nodes by role. They are killed when it is dropped.
 #[derive(Debug)]
@@ -56,49 +34,6 @@ pub fn name(role: Role, number: usize) -> String {
     format!("{}-{number}", role.name())
 }
 
-impl Role {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ingest, Self::Fanout, Self::Store];
-
-    /// As `--role` has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::Fanout => "fanout",
-            Self::Store => "store",
-        }
-    }
-}
-
-impl Site {
-    /// The events' topic.
-    pub fn topic(&self) -> String {
-        format!("{}.events", self.name)
-    }
-
-    /// The consumer group of the store nodes.
-    pub fn group(&self) -> String {
-        format!("{}.{}", self.name, store::projector::GROUP)
-    }
-
-    fn log(&self) -> String {
-        format!("kafka://{}/{}", self.kafka, self.name)
-    }
-
-    fn history(&self) -> String {
-        format!("scylla://{}/{}", self.scylla, self.name)
-    }
-
-    /// The options that name log and history.
-    fn options(&self) -> Vec<String> {
-        let mut options = vec!["--log".to_owned(), self.log(), "--history".to_owned(), self.history()];
-        for (name, value) in &self.kafka_settings {
-            options.extend(["--kafka".to_owned(), format!("{name}={value}")]);
-        }
-        options
-    }
-}
-
 impl Cluster {
     /// Makes topics and tables, and starts `each` nodes of each role.
     ///
@@ -107,7 +42,7 @@ impl Cluster {
     pub async fn start(site: Site, each: usize) -> anyhow::Result<Self> {
         let mut cluster = Self { site, nodes: Vec::new(), folder: tempfile::tempdir()? };
         fs::write(cluster.token_key(), TOKEN_KEY)?;
-        cluster.prepare().await?;
+        cluster.site.make(PARTITIONS).await?;
         for role in Role::ALL {
             for number in 0..each {
                 let node = cluster.node_of(role, number)?;
@@ -120,19 +55,6 @@ impl Cluster {
         });
         futures_util::future::try_join_all(starts).await?;
         Ok(cluster)
-    }
-
-    async fn prepare(&self) -> anyhow::Result<()> {
-        let partitions = PARTITIONS.to_string();
-        let (log, history) = (self.site.log(), self.site.history());
-        let topics = ["topics", "create", "--log", &log, "--partitions", &partitions, "--replication", "1"];
-        let tables = ["history", "migrate", "--history", &history, "--replication", "1"];
-        let (topics, tables) = tokio::join!(self.command(&topics), self.command(&tables));
-        for output in [topics?, tables?] {
-            let said = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "the site cannot be made: {} {said}", output.status);
-        }
-        Ok(())
     }
 
     /// A node that does not run yet. Kafka knows it by its [`name`].
@@ -197,10 +119,8 @@ impl Cluster {
     /// # Errors
     /// The command cannot be run.
     pub async fn verify(&self) -> anyhow::Result<Option<String>> {
-        let mut args = vec!["history".to_owned(), "verify".to_owned()];
-        args.extend(self.site.options());
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        let output = self.command(&args).await?;
+        let args = [&["history", "verify"][..], &self.site.options()].concat();
+        let output = binary::output(&args).await?;
         let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
         Ok((!output.status.success()).then(|| format!("{}: {}", output.status, said.concat())))
     }
@@ -208,10 +128,6 @@ impl Cluster {
     /// Where its topics are and what they are called.
     pub fn site(&self) -> &Site {
         &self.site
-    }
-
-    async fn command(&self, args: &[&str]) -> anyhow::Result<Output> {
-        Ok(Command::new(binary::path()?).args(args).kill_on_drop(true).output().await?)
     }
 
     fn token_key(&self) -> PathBuf {

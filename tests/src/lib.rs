@@ -4,7 +4,7 @@
 //! Reading path: [`node`] (a process of the binary), [`server`] (one that does everything) and [`cluster`] (several, by
 //! role), [`api`] (HTTP), [`observer`] and [`caller`] (sessions), [`topic`] (the topic as strangers read it), [`sent`] (what a
 //! sender was told), [`checker`] (whether it is all true), [`tools`] (programs in other languages), [`jvm`] (servers of
-//! others) with [`kafka`] and [`cassandra`], [`backing`] (topics and tables on them), [`collector`] (where traces go), [`registry`]
+//! others) with [`kafka`] and [`cassandra`], [`site`] (topics and tables on them), [`collector`] (where traces go), [`registry`]
 //! (where schemas are registered), [`scrape`] (what is counted), [`wait`].
 //!
 //! Invariants: a server is a real process on its own folder and port, and ends with the value that
@@ -12,7 +12,6 @@
 
 pub mod address;
 pub mod api;
-pub mod backing;
 pub mod binary;
 pub mod caller;
 pub mod cassandra;
@@ -29,13 +28,13 @@ pub mod scrape;
 pub mod sent;
 pub mod server;
 pub mod signal;
+pub mod site;
 pub mod tools;
 pub mod topic;
 pub mod wait;
 mod wire;
 
 pub use api::Api;
-pub use backing::Backing;
 pub use caller::Caller;
 pub use cassandra::Cassandra;
 pub use cluster::Cluster;
@@ -45,3 +44,4 @@ pub use node::Node;
 pub use observer::Observer;
 pub use registry::Registry;
 pub use server::Server;
+pub use site::Site;

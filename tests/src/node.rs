@@ -146,7 +146,11 @@ impl Node {
         signal::send(self.pid()?, "CONT").await
     }
 
-    fn pid(&self) -> anyhow::Result<u32> {
+    /// Its process.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pid(&self) -> anyhow::Result<u32> {
         let process = self.process.as_ref().context("the node does not run")?;
         process.id().context("the node has ended by itself")
     }

@@ -4,16 +4,15 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
 };
 
-use anyhow::ensure;
+use anyhow::Context;
 use kernel::{
     clock::{Clock, SystemClock},
     identity::TokenKey,
 };
 use tempfile::TempDir;
-use tokio::process::Command;
 
 use crate::{Node, api::Api, binary};
 
@@ -97,14 +96,10 @@ impl Server {
     /// # Errors
     /// The command fails.
     pub async fn token(&self, user: &str) -> anyhow::Result<String> {
-        let output = Command::new(binary::path()?)
-            .args(["token", "--user", user, "--data"])
-            .arg(self.data())
-            .output()
-            .await?;
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "`tidings token` ended with {}: {stderr}", output.status);
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+        let data = self.data();
+        let data = data.to_str().context("a path")?;
+        let token = binary::run(&["token", "--user", user, "--data", data]).await?;
+        Ok(token.trim().to_owned())
     }
 
     /// A token for `user` that ended a minute ago.
@@ -122,14 +117,6 @@ impl Server {
     /// No token can be made.
     pub async fn api(&self, user: &str) -> anyhow::Result<Api> {
         Api::new(self.url(), self.token(user).await?)
-    }
-
-    /// Runs another command of the binary to its end; standard input is empty.
-    ///
-    /// # Errors
-    /// It cannot be started.
-    pub async fn command(&self, args: &[&str]) -> anyhow::Result<std::process::Output> {
-        Ok(Command::new(binary::path()?).args(args).stdin(Stdio::null()).output().await?)
     }
 
     /// The end of what the server logged, over all its lives.

@@ -192,6 +192,7 @@ impl Reader<'_> {
         conversation: &ConversationId,
         event_ids: &[EventId],
     ) -> Result<Vec<Option<Found>>, HistoryError> {
+        // With one id the driver knows which servers keep it, with several it has to ask any.
         if let [event_id] = event_ids {
             let values = (conversation.as_str(), event_id.as_str());
             let select = self.selects.get(Select::Found);

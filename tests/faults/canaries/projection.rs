@@ -209,14 +209,6 @@ impl History for Eager {
         self.rows.messages(conversation, extent).await
     }
 
-    async fn find(
-        &self,
-        conversation: &ConversationId,
-        event_id: &EventId,
-    ) -> Result<Option<Found>, HistoryError> {
-        self.rows.find(conversation, event_id).await
-    }
-
     async fn find_all(
         &self,
         conversation: &ConversationId,

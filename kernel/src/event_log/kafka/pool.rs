@@ -141,6 +141,7 @@ impl Lens {
         let at = At::Offset(position.into());
         list.add_partition_offset(topic, partition.0.cast_signed(), at).map_err(unavailable)?;
         self.consumer.assign(&list).map_err(unavailable)?;
+        self.settle()?;
         self.at = Some((partition, position));
         Ok(())
     }
@@ -148,7 +149,20 @@ impl Lens {
     /// Looks away, so that nothing is fetched any more.
     fn rest(&mut self) -> Result<(), ReadError> {
         self.at = None;
-        self.consumer.unassign().map_err(unavailable)
+        self.consumer.unassign().map_err(unavailable)?;
+        self.settle()
+    }
+
+    /// Waits until the client has done what a change of its assignment led to.
+    ///
+    /// A second change that comes before the first has stopped its partition makes librdkafka stop it twice, and an assertion ends
+    /// the process (its issue 5573; 2.15 still has it). The client's thread does one thing after the other: the stop comes before the
+    /// first question, and its report, at the latest, before the second.
+    fn settle(&self) -> Result<(), ReadError> {
+        for _ in 0..2 {
+            self.consumer.assignment().map_err(unavailable)?;
+        }
+        Ok(())
     }
 
     /// Blocks until the stretch is read.
