@@ -1,4 +1,4 @@
-//! The floor of projecting: the driver's own batches on the same server, with rows like those of the history.
+//! The floor of projecting: the driver's own batches on the same server, with the rows of the history, into its tables.
 //!
 //! The history writes two rows for each post: the event, beside its neighbours in one partition of the table, and its id, which is a
 //! partition by itself. The driver writes either at its best: unlogged batches, their length and how many are in flight chosen by trial.
@@ -49,10 +49,9 @@ pub(crate) struct Inserted {
     pub(crate) in_flight: usize,
 }
 
-/// Writes rows like those of the history into a keyspace of its own.
+/// Writes rows like those of the history, into tables like its own.
 pub(crate) struct Inserting {
     session: Session,
-    keyspace: String,
     events: PreparedStatement,
     ids: PreparedStatement,
     value: Vec<u8>,
@@ -60,34 +59,20 @@ pub(crate) struct Inserting {
 }
 
 impl Inserting {
-    /// Makes the tables in a fresh keyspace.
-    pub(crate) async fn new(address: &str, keyspace: String) -> anyhow::Result<Self> {
+    /// Writes into the tables of this history, which nobody else uses.
+    pub(crate) async fn new(address: &str, keyspace: &str) -> anyhow::Result<Self> {
         let session = SessionBuilder::new().known_node(address).build().await?;
-        let tables = [
-            format!(
-                "CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
-            ),
-            format!(
-                "CREATE TABLE {keyspace}.events (conversation text, bucket bigint, post boolean, offset bigint, recorded_at \
-                 timestamp, value blob, PRIMARY KEY ((conversation, bucket), post, offset))"
-            ),
-            format!(
-                "CREATE TABLE {keyspace}.ids (conversation text, event_id text, offset bigint, recorded_at timestamp, actor \
-                 text, type text, posted_offset bigint, PRIMARY KEY ((conversation, event_id)))"
-            ),
-        ];
-        for table in tables {
-            session.query_unpaged(table, ()).await?;
-        }
         let events = format!(
-            "INSERT INTO {keyspace}.events (conversation, bucket, post, offset, recorded_at, value) VALUES (?, ?, true, ?, 0, ?)"
+            "INSERT INTO {keyspace}.events (conversation, bucket, post, offset, recorded_at, value) VALUES (?, ?, true, ?, 0, ?) \
+             USING TIMESTAMP ?"
         );
         let ids = format!(
-            "INSERT INTO {keyspace}.ids (conversation, event_id, offset, recorded_at, actor, type, posted_offset) VALUES (?, ?, ?, 0, '{AUTHOR}', 'MessagePosted', ?)"
+            "INSERT INTO {keyspace}.ids (conversation, event_id, offset, recorded_at, actor, type, posted_offset) \
+             VALUES (?, ?, ?, 0, '{AUTHOR}', 'MessagePosted', ?) USING TIMESTAMP ?"
         );
         let (events, ids) = (session.prepare(events).await?, session.prepare(ids).await?);
         let value = Records::new().post("bench-0", 0)?.value;
-        Ok(Self { session, keyspace, events, ids, value, next: AtomicI64::new(0) })
+        Ok(Self { session, events, ids, value, next: AtomicI64::new(0) })
     }
 
     /// Tries every setting for a moment, and the best one in full.
@@ -104,12 +89,6 @@ impl Inserting {
         let Inserted { batch_rows, in_flight, .. } =
             best.context("the server answers in time at no setting")?;
         self.insert(shape, batch_rows, in_flight, time).await
-    }
-
-    /// Removes the tables.
-    pub(crate) async fn drop(self) -> anyhow::Result<()> {
-        self.session.query_unpaged(format!("DROP KEYSPACE {}", self.keyspace), ()).await?;
-        Ok(())
     }
 
     async fn insert(
@@ -134,12 +113,13 @@ impl Inserting {
             let conversation = format!("bench-{}", number / rows % CONVERSATIONS);
             match shape {
                 Shape::Events => {
-                    let row = |offset| (&conversation, number / BUCKET_WIDTH, offset, &self.value);
+                    let row = |offset| (&conversation, number / BUCKET_WIDTH, offset, &self.value, offset);
                     let values: Vec<_> = (number..number + rows).map(row).collect();
                     self.session.batch(batch, values).await?;
                 }
                 Shape::Ids => {
-                    let row = |offset: i64| (&conversation, id(offset.unsigned_abs()), offset, offset);
+                    let row =
+                        |offset: i64| (&conversation, id(offset.unsigned_abs()), offset, offset, offset);
                     let values: Vec<_> = (number..number + rows).map(row).collect();
                     self.session.batch(batch, values).await?;
                 }

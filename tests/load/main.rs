@@ -1,7 +1,7 @@
 //! `bench-servers`: Tidings on Kafka and a CQL server, next to what the clients of both can do by themselves.
 //!
 //! ```text
-//!   posts:       HTTP -> ingest -> Kafka          against   librdkafka's producer -> Kafka
+//!   posts:       HTTP -> ingest -> Kafka          against   librdkafka's producer -> Kafka, and HTTP that does no more than that
 //!   latency:     HTTP -> Kafka -> WebSocket       against   producer -> Kafka -> consumer
 //!   projection:  Kafka -> store -> Cassandra      against   the driver's batches -> Cassandra
 //! ```
@@ -14,8 +14,10 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use clap::Parser;
 
+mod bare;
 mod consuming;
 mod cpu;
 mod http;
@@ -52,8 +54,12 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 8)]
     partitions: u32,
     /// How long each rate is measured, in seconds
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=50))]
     seconds: u64,
+    /// How long the servers run under load before anything counts, in seconds: their compilers take
+    /// the processors' time until they have seen enough
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=600))]
+    warm_up: u64,
     /// Connections that post, one after the other
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [16, 64, 256])]
     connections: Vec<u16>,
@@ -72,10 +78,14 @@ struct Args {
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let rig = Rig::start(args.partitions).await?;
-    let measured = measure(&rig, &args).await;
-    let finished = rig.finish().await;
-    let report = measured?;
-    finished?;
+    let report = match measure(&rig, &args).await {
+        Ok(report) => report,
+        Err(error) => {
+            let logs = rig.keep_logs();
+            return Err(error.context(format!("what the nodes said is in {}", logs.display())));
+        }
+    };
+    rig.finish().await?;
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer(&mut out, &report)?;
@@ -90,15 +100,21 @@ async fn measure(rig: &Rig, args: &Args) -> anyhow::Result<Report> {
     let wanted = |part| args.only.is_empty() || args.only.contains(&part);
     let time = Duration::from_secs(args.seconds);
     let mut report = Report::begin();
+    eprintln!("warming the servers up");
+    let warm_up = Duration::from_secs(args.warm_up);
+    posts::warm_up(rig, warm_up).await.context("posts that warm the servers up")?;
     if wanted(Part::Posts) {
+        eprintln!("measuring posts");
         let extent = posts::Extent { connections: args.connections.clone(), time };
         report.posts = Some(posts::measure(rig, &extent).await?);
     }
     if wanted(Part::Latency) {
+        eprintln!("measuring latencies");
         let pace = latency::Pace { rate: args.rate, time: Duration::from_secs(args.latency_seconds) };
         report.latency = Some(latency::measure(rig, pace).await?);
     }
     if wanted(Part::Projection) {
+        eprintln!("measuring the store");
         report.projection = Some(projection::measure(rig, args.posts, time).await?);
     }
     report.end();

@@ -18,9 +18,8 @@ use tokio::{
     time::sleep,
 };
 
-use tests::Site;
-
 use crate::{
+    bare::Bare,
     cpu::{Meter, Processes, Spent},
     http::{self, Connection},
     message::{self, AUTHOR, PostRequest, Record, Records},
@@ -40,7 +39,9 @@ const LINGERS_MS: [u32; 3] = [0, 1, 5];
 const IMPORT_LINES: u64 = 1_000;
 /// Imports at a time.
 const IMPORTERS: usize = 4;
-/// How long a load runs before it counts.
+/// Connections over which the servers are warmed up.
+const WARM_UP_CONNECTIONS: u16 = 64;
+/// How long a load runs before it counts. The servers are warm by then ([`warm_up`]).
 const WARM_UP: Duration = Duration::from_secs(3);
 
 /// What was measured.
@@ -62,6 +63,9 @@ pub(crate) struct AtConcurrency {
     /// librdkafka with as many records in flight.
     pub(crate) floor_per_s: f64,
     pub(crate) ratio: f64,
+    /// HTTP that does nothing but that ([`bare`](crate::bare)).
+    pub(crate) bare_per_s: f64,
+    pub(crate) ratio_to_bare: f64,
     #[serde(flatten)]
     pub(crate) ours: Against,
 }
@@ -91,19 +95,15 @@ struct Rate {
 /// Takes floors and figures in turn.
 pub(crate) async fn measure(rig: &Rig, extent: &Extent) -> anyhow::Result<Posts> {
     let floor = Floor::new(rig, extent.time).await?;
-    let site = rig.site().await?;
-    let node = rig.node(&site, &["ingest"]).await?;
-    let conversations = create(&node, CONVERSATIONS).await?;
-    let processes = rig.processes(&[&node]);
-    floor.saturated().await.context("the floor, to warm the broker up")?;
     let mut saturated = floor.saturated().await?;
     let mut measured = Vec::new();
     for &connections in &extent.connections {
         let at_same = floor.best(u64::from(connections)).await?;
-        let ours = post(&node, &conversations, connections, extent.time, &processes).await?;
-        measured.push((connections, at_same, ours));
+        let bare = floor.bare(connections).await?;
+        let ours = post(rig, connections, extent.time).await?;
+        measured.push((connections, at_same, bare, ours));
     }
-    let imported = import(&node, &site, extent.time, &processes).await?;
+    let imported = import(rig, extent.time).await?;
     // Before and after: who else is busy on the machine slows one of the two down, and the better one counts.
     let again = floor.saturated().await?;
     if again.per_s > saturated.per_s {
@@ -114,10 +114,12 @@ pub(crate) async fn measure(rig: &Rig, extent: &Extent) -> anyhow::Result<Posts>
         ratio_to_saturated: rate.per_s / saturated.per_s,
         cpu: rate.cpu,
     };
-    let http = measured.into_iter().map(|(connections, floor, ours)| AtConcurrency {
+    let http = measured.into_iter().map(|(connections, floor, bare, ours)| AtConcurrency {
         connections,
         floor_per_s: floor.per_s,
         ratio: ours.per_s / floor.per_s,
+        bare_per_s: bare.per_s,
+        ratio_to_bare: ours.per_s / bare.per_s,
         ours: against(ours),
     });
     Ok(Posts {
@@ -169,6 +171,26 @@ impl Floor {
         self.drive(Drive { linger_ms: best.1, in_flight }, self.time).await
     }
 
+    /// The same behind HTTP, with the better of two settings.
+    async fn bare(&self, connections: u16) -> anyhow::Result<Rate> {
+        let mut best = Rate { per_s: 0.0, cpu: Spent::default() };
+        for linger_ms in [0, 1] {
+            let server =
+                Bare::start(&self.brokers, &self.topic, Arc::clone(&self.records), linger_ms).await?;
+            let target = Target {
+                address: server.address.clone(),
+                token: String::new(),
+                conversations: (0..CONVERSATIONS).map(name).collect(),
+                processes: self.processes.clone(),
+            };
+            let rate = target.post(connections, self.time).await?;
+            if rate.per_s > best.per_s {
+                best = rate;
+            }
+        }
+        Ok(best)
+    }
+
     async fn drive(&self, drive: Drive, time: Duration) -> anyhow::Result<Rate> {
         let (brokers, topic, records) = (self.brokers.clone(), self.topic.clone(), Arc::clone(&self.records));
         let meter = self.processes.measure();
@@ -197,56 +219,84 @@ pub(crate) async fn create(node: &Node, count: usize) -> anyhow::Result<Vec<Stri
     Ok(names)
 }
 
-/// Posts over so many connections at once, each of which waits for its answer.
-async fn post(
-    node: &Node,
-    conversations: &[String],
-    connections: u16,
-    time: Duration,
-    processes: &Processes,
-) -> anyhow::Result<Rate> {
-    let token = node.token(AUTHOR, false)?;
-    let (address, conversations) = (node.address.clone(), conversations.to_vec());
-    let first = number_of_run();
-    let processes = processes.clone();
-    on_one_thread(move || async move {
-        let load = Load::new(first, time);
-        let mut clients = JoinSet::new();
-        for (_, conversation) in (0..connections).zip(conversations.iter().cycle()) {
-            let (load, address) = (Arc::clone(&load), address.clone());
-            let mut request = PostRequest::new(conversation, &token);
-            clients.spawn_local(async move {
-                let mut connection = Connection::open(&address).await?;
-                while let Some(number) = load.take(1) {
-                    let answer = connection.call(request.numbered(number)).await?;
-                    ensure!(
-                        answer.status == 201,
-                        "{}: {}",
-                        answer.status,
-                        String::from_utf8_lossy(answer.body)
-                    );
-                    load.done(1);
-                }
-                Ok(())
-            });
-        }
-        load.measure(clients, &processes).await
-    })
-    .await
+/// Posts to a log of their own. Nobody keeps its history up to date, so that the store's work is not counted here; ingest goes without for
+/// a minute, its window of repeats.
+async fn post(rig: &Rig, connections: u16, time: Duration) -> anyhow::Result<Rate> {
+    let node = rig.node(&rig.site().await?, &["ingest"]).await?;
+    let target = Target {
+        address: node.address.clone(),
+        token: node.token(AUTHOR, false)?,
+        conversations: create(&node, CONVERSATIONS).await?,
+        processes: rig.processes(&[&node]),
+    };
+    target.post(connections, time).await
 }
 
-/// The same through the import, a thousand posts in each request.
-async fn import(node: &Node, site: &Site, time: Duration, processes: &Processes) -> anyhow::Result<Rate> {
+/// Puts all that the servers do under load for so long.
+pub(crate) async fn warm_up(rig: &Rig, time: Duration) -> anyhow::Result<()> {
+    let node = rig.node(&rig.site().await?, &["ingest", "fanout", "store"]).await?;
+    let target = Target {
+        address: node.address.clone(),
+        token: node.token(AUTHOR, false)?,
+        conversations: create(&node, CONVERSATIONS).await?,
+        processes: rig.processes(&[&node]),
+    };
+    target.post(WARM_UP_CONNECTIONS, time).await.map(drop)
+}
+
+/// Who takes posts.
+struct Target {
+    address: String,
+    token: String,
+    conversations: Vec<String>,
+    processes: Processes,
+}
+
+impl Target {
+    /// Posts over so many connections at once, each of which waits for its answer.
+    async fn post(self, connections: u16, time: Duration) -> anyhow::Result<Rate> {
+        let first = number_of_run();
+        on_one_thread(move || async move {
+            let load = Load::new(first, time);
+            let mut clients = JoinSet::new();
+            for (_, conversation) in (0..connections).zip(self.conversations.iter().cycle()) {
+                let (load, address) = (Arc::clone(&load), self.address.clone());
+                let mut request = PostRequest::new(conversation, &self.token);
+                clients.spawn_local(async move {
+                    let mut connection = Connection::open(&address).await?;
+                    while let Some(number) = load.take(1) {
+                        let answer = connection.call(request.numbered(number)).await?;
+                        ensure!(
+                            answer.status == 201,
+                            "{}: {}",
+                            answer.status,
+                            String::from_utf8_lossy(answer.body)
+                        );
+                        load.done(1);
+                    }
+                    Ok(())
+                });
+            }
+            load.measure(clients, &self.processes).await
+        })
+        .await
+    }
+}
+
+/// The same through the import, a thousand posts in each request. It fills the window of repeats within seconds and goes no faster than the
+/// store from then on, so a store is there too.
+async fn import(rig: &Rig, time: Duration) -> anyhow::Result<Rate> {
+    let site = rig.site().await?;
+    let (node, store) = (rig.node(&site, &["ingest"]).await?, rig.node(&site, &["store"]).await?);
     let token = node.token(AUTHOR, true)?;
-    let address = node.address.clone();
-    let (first, prefix) = (number_of_run(), site.name.clone());
-    let processes = processes.clone();
+    let (address, processes) = (node.address.clone(), rig.processes(&[&node, &store]));
+    let first = number_of_run();
     on_one_thread(move || async move {
         let load = Load::new(first, time);
         let mut clients = JoinSet::new();
         for importer in 0..IMPORTERS {
             let (load, address, token) = (Arc::clone(&load), address.clone(), token.clone());
-            let conversation = format!("import-{prefix}-{importer}");
+            let conversation = format!("import-{importer}");
             clients.spawn_local(async move {
                 let mut connection = Connection::open(&address).await?;
                 while let Some(first) = load.take(IMPORT_LINES) {

@@ -57,7 +57,13 @@ impl ProducerContext for Acknowledged {
 pub(crate) fn producer(brokers: &str, linger_ms: u32) -> anyhow::Result<ThreadedProducer<Acknowledged>> {
     let acknowledged =
         Acknowledged { landed: AtomicU64::new(0), failed: AtomicU64::new(0), sender: thread::current() };
-    Ok(ClientConfig::new()
+    Ok(config(brokers, linger_ms).create_with_context(acknowledged)?)
+}
+
+/// How a floor's producer is set.
+pub(crate) fn config(brokers: &str, linger_ms: u32) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
         .set("bootstrap.servers", brokers)
         .set("enable.idempotence", "true")
         .set("acks", "all")
@@ -65,8 +71,8 @@ pub(crate) fn producer(brokers: &str, linger_ms: u32) -> anyhow::Result<Threaded
         .set("linger.ms", linger_ms.to_string())
         .set("compression.type", "lz4")
         .set("batch.size", "1000000")
-        .set("queue.buffering.max.messages", QUEUE_LEN_MAX.to_string())
-        .create_with_context(acknowledged)?)
+        .set("queue.buffering.max.messages", QUEUE_LEN_MAX.to_string());
+    config
 }
 
 /// Sends; `false` when the producer's queue is full.

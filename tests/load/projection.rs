@@ -44,12 +44,11 @@ pub(crate) struct Projection {
 
 /// Takes the floor before and after, the better of the two counts, and ours in between.
 pub(crate) async fn measure(rig: &Rig, posts: u64, time: Duration) -> anyhow::Result<Projection> {
-    let inserting = Inserting::new(&rig.cassandra, rig.fresh_name("floor")).await?;
+    let inserting = Inserting::new(&rig.cassandra, &rig.site().await?.name).await?;
     inserting.best(Shape::Events, time).await.context("the floor, to warm the server up")?;
     let before = floors(&inserting, time).await?;
     let (events_per_s, cpu) = catch_up(rig, posts).await?;
     let after = floors(&inserting, time).await?;
-    inserting.drop().await?;
     let better = |one: Inserted, other: Inserted| if other.rows_per_s > one.rows_per_s { other } else { one };
     let ([events, ids], [events_after, ids_after]) = (before, after);
     let floors = [better(events, events_after), better(ids, ids_after)];

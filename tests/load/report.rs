@@ -91,16 +91,18 @@ fn print_posts(posts: &Posts, out: &mut impl Write) -> anyhow::Result<()> {
     )?;
     writeln!(
         out,
-        "  {:<22} {:>9} {:>9} {:>7} {:>10}   µs of processor time for each",
-        "", "a second", "floor", "ratio", "saturated"
+        "  {:<22} {:>9} {:>9} {:>7} {:>10} {:>9} {:>7}   µs of processor time for each",
+        "", "a second", "floor", "ratio", "saturated", "bare HTTP", "ratio"
     )?;
     writeln!(
         out,
-        "  {:<22} {saturated_per_s:>9.0} {:>9} {:>7} {:>10}   {}",
+        "  {:<22} {saturated_per_s:>9.0} {:>9} {:>7} {:>10} {:>9} {:>7}   {}",
         "librdkafka, saturated",
         "",
         "",
         "1.00",
+        "",
+        "",
         spent(saturated_cpu)
     )?;
     for at in http {
@@ -108,22 +110,26 @@ fn print_posts(posts: &Posts, out: &mut impl Write) -> anyhow::Result<()> {
         let ours = &at.ours;
         writeln!(
             out,
-            "  {name:<22} {:>9.0} {:>9.0} {:>7.2} {:>10.2}   {}",
+            "  {name:<22} {:>9.0} {:>9.0} {:>7.2} {:>10.2} {:>9.0} {:>7.2}   {}",
             ours.per_s,
             at.floor_per_s,
             at.ratio,
             ours.ratio_to_saturated,
+            at.bare_per_s,
+            at.ratio_to_bare,
             spent(&ours.cpu)
         )?;
     }
     writeln!(
         out,
-        "  {:<22} {:>9.0} {:>9} {:>7} {:>10.2}   {}",
+        "  {:<22} {:>9.0} {:>9} {:>7} {:>10.2} {:>9} {:>7}   {}",
         "import, 1,000 lines",
         import.per_s,
         "",
         "",
         import.ratio_to_saturated,
+        "",
+        "",
         spent(&import.cpu)
     )?;
     Ok(())

@@ -115,6 +115,11 @@ impl Rig {
         }
     }
 
+    /// Leaves the folder with the logs of the nodes, for whoever wants to know what went wrong, and says where it is.
+    pub(crate) fn keep_logs(self) -> PathBuf {
+        self.folder.keep()
+    }
+
     /// Removes from servers that are not ours what this run made there.
     pub(crate) async fn finish(self) -> anyhow::Result<()> {
         if self.own_kafka.is_none() {
