@@ -4,6 +4,9 @@
 //! lags; a lookup waits until nothing lies there, so that "not found" means "never happened". What it costs when nothing
 //! lags: a share in one read of the history. How far the history has come is asked once in a while for everybody ([`Horizon`]), and
 //! the ids of commands that are at work at the same time are looked up together ([`Lookups`]).
+//!
+//! In a conversation that is written often and is not long even that is spared: the node learns all ids that were used so far and asks
+//! no more whether a new one is new ([`Tracked::learn_used`]).
 
 use std::{
     borrow::Cow,
@@ -13,11 +16,11 @@ use std::{
 use kernel::{
     command::CommandError,
     conversation::{ConversationState, MessageFacts, Refusal, Repeats, Seen},
-    history::{self, Found},
-    mirror::{Mirror, Tracked},
+    history::{self, Extent, Found, History, HistoryError},
+    mirror::{Mirror, Tracked, USED_IDS_READ_MAX},
 };
 use parking_lot::Mutex;
-use schemas::{EventId, Partition, Position, Timestamp, UserId};
+use schemas::{ConversationId, EventId, Partition, Position, Timestamp, UserId};
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 use crate::{
@@ -90,6 +93,7 @@ impl Recall {
         match see(tracked, |repeats| repeats.find(id).map(Known::from)) {
             None => Ok(None),
             Some(Ok(known)) => Ok(Some(known)),
+            Some(Err(_)) if self.is_unused(mirror, tracked, id).await? => Ok(None),
             Some(Err(sight)) => self.in_history(mirror, tracked, id, sight).await,
         }
     }
@@ -124,6 +128,7 @@ impl Recall {
         tracked: &Tracked,
         ids: BTreeSet<EventId>,
     ) -> Result<HashMap<EventId, Known>, CommandError> {
+        self.learn(mirror, tracked, ids.len()).await?;
         let (mut known, mut beyond) = (HashMap::new(), Vec::new());
         let sight = tracked.look(|state| {
             let repeats = &state?.repeats;
@@ -135,6 +140,7 @@ impl Recall {
             }
             Some(Sight::of(repeats))
         });
+        beyond.retain(|id| !tracked.has_never_used(id));
         if let Some(sight) = sight
             && !beyond.is_empty()
         {
@@ -146,6 +152,31 @@ impl Recall {
             known.extend(found);
         }
         Ok(known)
+    }
+
+    /// Whether it is known without a look at the history that the id is new. Now and then it is time to learn the ids first.
+    async fn is_unused(&self, mirror: &Mirror, tracked: &Tracked, id: &EventId) -> Result<bool, CommandError> {
+        if tracked.has_never_used(id) {
+            return Ok(true);
+        }
+        self.learn(mirror, tracked, 1).await?;
+        Ok(tracked.has_never_used(id))
+    }
+
+    /// Learns which ids the conversation has used, if the history was asked often enough for that, with so many that it is to be asked for.
+    async fn learn(&self, mirror: &Mirror, tracked: &Tracked, asking: usize) -> Result<(), CommandError> {
+        let Some(learning) = tracked.learn_used(asking) else { return Ok(()) };
+        // Not before: what has left the window by now is in the history, or was in the window when learning began.
+        let sight = tracked.look(|state| state.map(|state| Sight::of(&state.repeats)));
+        let Some(sight) = sight else {
+            // Nothing ever counted here.
+            learning.end(Some(&[]));
+            return Ok(());
+        };
+        self.wait_until_nothing_lacks(mirror, tracked.partition(), &sight).await?;
+        let ids = ids_of(&**mirror.history(), tracked.conversation()).await.map_err(unavailable)?;
+        learning.end(ids.as_deref());
+        Ok(())
     }
 
     async fn in_history(
@@ -230,6 +261,28 @@ impl Horizon {
 impl Sight {
     fn of(repeats: &Repeats) -> Self {
         Self { since: repeats.since(), up_to: repeats.up_to() }
+    }
+}
+
+/// The ids of all valid events that the history has of a conversation; `None` if there are more than are worth it.
+async fn ids_of(
+    history: &dyn History,
+    conversation: &ConversationId,
+) -> Result<Option<Vec<EventId>>, HistoryError> {
+    let (mut ids, mut extent, mut read) = (Vec::new(), Extent::ALL, 0);
+    loop {
+        let events = history.events(conversation, extent).await?;
+        read += events.len();
+        if read > USED_IDS_READ_MAX {
+            return Ok(None);
+        }
+        let Some(last) = events.last() else { return Ok(Some(ids)) };
+        extent.after = last.offset.position();
+        let more = events.len() == extent.limit();
+        ids.extend(events.iter().filter(|stored| !stored.void).map(|stored| stored.event.event_id.clone()));
+        if !more {
+            return Ok(Some(ids));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Ingest as a whole, over a log and a history in memory.
 
+mod by_heart;
 mod http;
 mod importing;
 mod nasty;

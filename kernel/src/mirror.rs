@@ -20,6 +20,7 @@ mod follow;
 #[cfg(test)]
 mod tests;
 mod tracked;
+mod used_ids;
 
 use std::{
     collections::HashMap,
@@ -42,7 +43,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use tracked::{Limits, LiveEvent, Outcome, Tracked};
+pub use tracked::{Learning, Limits, LiveEvent, Outcome, Tracked};
+pub use used_ids::USED_IDS_READ_MAX;
 
 use crate::{
     crash,
@@ -126,6 +128,8 @@ struct Shared {
     /// How far the follower is in each partition; the index is the partition.
     places: Vec<PartitionPlace>,
     watchers: Mutex<Vec<mpsc::Sender<Arc<Folded>>>>,
+    /// For the ids that conversations have used.
+    room: Arc<used_ids::Room>,
 }
 
 struct PartitionPlace {
@@ -177,6 +181,7 @@ impl Mirror {
             tracked: Mutex::default(),
             places: (0..log.partitions()).map(|_| PartitionPlace::default()).collect(),
             watchers: Mutex::default(),
+            room: Arc::default(),
         });
         let reader = follow::open(&log, &shared).await?;
         let following = tokio::spawn(follow::run(reader, Arc::clone(&log), Arc::clone(&shared)));
@@ -285,7 +290,7 @@ impl Shared {
         if tracked.len() >= TRACKED_LEN_MAX && !make_room(&mut tracked) {
             return Err(MirrorError::Full);
         }
-        let made = Arc::new(Tracked::new(conversation.clone(), partition, self.limits));
+        let made = Arc::new(Tracked::new(conversation.clone(), partition, self.limits, Arc::clone(&self.room)));
         tracked.insert(conversation.clone(), Entry { tracked: Arc::clone(&made), used: now });
         Ok(made)
     }

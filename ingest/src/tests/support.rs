@@ -12,7 +12,11 @@ use kernel::{
         faulty::{Faults, FaultyLog},
         memory::MemoryLog,
     },
-    history::{Batch, Projected, StoredEvent, changes_of, memory::MemoryHistory},
+    history::{
+        Batch, Projected, SharedHistory, StoredEvent, changes_of,
+        faulty::{FaultyHistory, HistoryFaults},
+        memory::MemoryHistory,
+    },
     identity::Identity,
     mirror::Mirror,
 };
@@ -50,7 +54,17 @@ impl Site {
     }
 
     async fn node_on(&self, log: SharedLog) -> Arc<Ingest> {
-        let mirror = Mirror::start(log, Arc::new(self.history.clone())).await.unwrap();
+        self.node_of(log, Arc::new(self.history.clone())).await
+    }
+
+    /// A node whose questions to the history fail as the faults say.
+    pub(super) async fn forgetful_node(&self) -> (Arc<Ingest>, HistoryFaults) {
+        let (history, faults) = FaultyHistory::new(Arc::new(self.history.clone()));
+        (self.node_of(Arc::new(self.log.clone()), Arc::new(history)).await, faults)
+    }
+
+    async fn node_of(&self, log: SharedLog, history: SharedHistory) -> Arc<Ingest> {
+        let mirror = Mirror::start(log, history).await.unwrap();
         Ingest::new(mirror, Arc::new(self.clock.clone()))
     }
 

@@ -53,6 +53,11 @@ impl Repeats {
         self.seen.get(event_id)
     }
 
+    /// The ids of the events of late.
+    pub fn ids(&self) -> impl Iterator<Item = &EventId> {
+        self.seen.keys()
+    }
+
     /// The message with this id, if it was posted or withdrawn of late.
     pub fn message(&self, message_id: &EventId) -> Option<&MessageFacts> {
         self.messages.get(message_id).map(|(facts, _)| facts)

@@ -270,7 +270,7 @@ async fn a_newer_record_that_came_while_its_conversation_was_loaded_fails_the_lo
     world.append(&created("tea")).await;
     append_value(&world, "tea", newer()).await;
     let records = world.log.read(Partition(0), Position::START, Position::new(2), 2).await.unwrap();
-    let tracked = Tracked::new("tea".parse().unwrap(), Partition(0), Limits::default());
+    let tracked = Tracked::new("tea".parse().unwrap(), Partition(0), Limits::default(), Arc::default());
     let codec = Codec::default();
     for record in &records {
         assert!(tracked.take(record, &codec).unwrap().is_none(), "held back");

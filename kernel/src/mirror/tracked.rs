@@ -12,13 +12,16 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use schemas::{
-    ChatEvent, ConversationId, Offset, Partition, Position, Timestamp,
+    ChatEvent, ConversationId, EventId, Offset, Partition, Position, Timestamp,
     codec::{Codec, SchemaId},
     json::EventJson,
 };
 use tokio::sync::OnceCell;
 
-use super::MirrorError;
+use super::{
+    MirrorError,
+    used_ids::{Room, UsedIds},
+};
 use crate::{
     conversation::{ConversationState, Fact, Void},
     event_log::{BATCH_LEN_MAX, Reading, Record, SharedLog, read},
@@ -127,6 +130,26 @@ struct Inner {
     /// `recent` holds every valid event after it.
     recent_since: Position,
     voids: VecDeque<(Offset, Void)>,
+    used: UsedIds,
+}
+
+/// The ids that a conversation has used, while they are read from the history. Dropping it gives up.
+#[derive(Debug)]
+pub struct Learning<'a> {
+    tracked: &'a Tracked,
+}
+
+impl Learning<'_> {
+    /// Every valid event has one of these ids, or is in the window, or was folded since. `None`: there are too many.
+    pub fn end(self, ids: Option<&[EventId]>) {
+        self.tracked.inner.lock().used.end(ids);
+    }
+}
+
+impl Drop for Learning<'_> {
+    fn drop(&mut self) {
+        self.tracked.inner.lock().used.give_up();
+    }
 }
 
 /// A record that only a newer build can read.
@@ -145,8 +168,13 @@ struct Held {
 }
 
 impl Tracked {
-    pub(super) fn new(conversation: ConversationId, partition: Partition, limits: Limits) -> Self {
-        let inner = Mutex::new(Inner::unloaded(limits));
+    pub(super) fn new(
+        conversation: ConversationId,
+        partition: Partition,
+        limits: Limits,
+        room: Arc<Room>,
+    ) -> Self {
+        let inner = Mutex::new(Inner::unloaded(limits, UsedIds::new(room)));
         Self { conversation, partition, loaded: OnceCell::new(), inner }
     }
 
@@ -163,6 +191,22 @@ impl Tracked {
     /// Looks at the state. Keep it short: the fold of this conversation waits meanwhile.
     pub fn look<R>(&self, look: impl FnOnce(Option<&ConversationState>) -> R) -> R {
         look(self.inner.lock().state.as_ref())
+    }
+
+    /// Whether it is certain, without a look at the history, that no valid event folded here has this id.
+    pub fn has_never_used(&self, id: &EventId) -> bool {
+        self.inner.lock().used.lack(id)
+    }
+
+    /// The history is to be asked for so many ids. If that was done often enough, it is time to learn them all: the caller then waits until
+    /// the history has everything that lies before the window of the state as it is after this call, and reads the ids of all valid
+    /// events, if they are no more than [`USED_IDS_READ_MAX`](super::USED_IDS_READ_MAX).
+    pub fn learn_used(&self, asking: usize) -> Option<Learning<'_>> {
+        let mut inner = self.inner.lock();
+        let Inner { state, used, .. } = &mut *inner;
+        let of_late = state.iter().flat_map(|state| state.repeats.ids());
+        let begun = used.begin(asking, of_late);
+        begun.then(|| Learning { tracked: self })
     }
 
     /// What became of the event at `offset`, which is folded here ([`super::Mirror::reach`]) and was appended
@@ -260,7 +304,7 @@ impl Held {
 }
 
 impl Inner {
-    fn unloaded(limits: Limits) -> Self {
+    fn unloaded(limits: Limits, used: UsedIds) -> Self {
         Self {
             limits,
             held: Some(Held::default()),
@@ -270,6 +314,7 @@ impl Inner {
             recent_bytes: 0,
             recent_since: Position::START,
             voids: VecDeque::new(),
+            used,
         }
     }
 
@@ -297,7 +342,8 @@ impl Inner {
         for record in &held.records {
             if let Err(newer) = self.fold(record, partition, codec) {
                 // Loading starts again, and finds the record in the log.
-                *self = Self::unloaded(self.limits);
+                let fresh = UsedIds::new(self.used.room());
+                *self = Self::unloaded(self.limits, fresh);
                 return Err(newer.of(partition));
             }
         }
@@ -319,6 +365,7 @@ impl Inner {
         Ok(match judged {
             None => None,
             Some(Ok(event)) => {
+                self.used.note(&event.event_id);
                 let len = record.value.len();
                 let event = LiveEvent::new(partition, record.offset, record.recorded_at, event, len);
                 let event = Arc::new(event.traced(Trace::of_span(&span)));
