@@ -1,25 +1,31 @@
 //! The projector: follows the log as a reader of the group `tidings-store` and brings what it reads into the history.
 //!
 //! ```text
-//!   delivery -> fold -> rows durable in the history -> checkpoint committed -> next delivery
+//!   deliveries -> fold -> rows durable in the history -> next deliveries
+//!                                    └── once a while: checkpoint committed
 //! ```
 //!
-//! Records of several partitions that are there at the same time are brought in at the same time: while the servers of the history write the
-//! rows of one, another is folded.
+//! What is there goes in one round: records of several partitions at the same time, so that while the servers of the history write the
+//! rows of one, another is folded. A round begins at once after a quiet time, but not right behind another one: records that
+//! trickle in share the cost of a round, which is the same for one and for hundreds.
 //!
 //! Invariant: the checkpoint is never ahead of the rows. The history's own progress says where to go on; the
 //! checkpoint only says where reading starts. So a history that was wiped is filled again from the log, and a
 //! delivery that comes twice changes nothing.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, future::pending, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
 use kernel::{
-    event_log::{Delivery, EventReader, ReadError, Readership, Record, SharedLog},
+    event_log::{BATCH_LEN_MAX, Delivery, EventReader, ReadError, Readership, Record, SharedLog},
     history::SharedHistory,
 };
 use schemas::{Partition, Position};
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until},
+};
 
 use crate::fold::{Fold, ProjectError};
 
@@ -31,6 +37,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Most partitions that are brought in at the same time.
 const TOGETHER_MAX: usize = 8;
+/// From the beginning of one round to that of the next, at least.
+const ROUND_INTERVAL: Duration = Duration::from_millis(50);
+/// From when a checkpoint could be committed until it is. One that is behind costs a restart that much reading.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Brings the log into the history, as long as it runs.
 #[derive(Debug)]
@@ -44,7 +54,21 @@ pub struct Projector {
     at_hand: Vec<Delivery>,
     /// What came next and has to wait until that is done.
     next: Option<Delivery>,
+    /// When the next round may begin.
+    round: Instant,
+    /// When checkpoints are to be committed; `None`: they are where the rows are.
+    commit: Option<Instant>,
     stop: watch::Receiver<bool>,
+}
+
+/// What there is to do.
+enum Task {
+    /// This was delivered.
+    Delivery(Delivery),
+    /// Checkpoints are due.
+    Commit,
+    /// It was stopped.
+    Stop,
 }
 
 /// A partition of ours.
@@ -75,6 +99,8 @@ impl Projector {
             assigned: HashMap::new(),
             at_hand: Vec::new(),
             next: None,
+            round: Instant::now(),
+            commit: None,
             stop: stopped,
         };
         let task = tokio::spawn(async move {
@@ -91,7 +117,7 @@ impl Projector {
         let (mut failures, mut told) = (0, String::new());
         loop {
             match self.step().await {
-                Ok(true) => return Ok(()),
+                Ok(true) => break,
                 Ok(false) if failures > 0 => {
                     tracing::info!(failures, "the history is kept up to date again");
                     (failures, told) = (0, String::new());
@@ -108,18 +134,26 @@ impl Projector {
                     let pause = PAUSE_MIN.saturating_mul(1 << failures.min(16)).min(PAUSE_MAX);
                     failures += 1;
                     let stopped = self.stop.wait_for(|stop| *stop).map(drop);
-                    tokio::select! { () = stopped => return Ok(()), () = sleep(pause) => {} }
+                    tokio::select! { () = stopped => break, () = sleep(pause) => {} }
                 }
             }
         }
+        self.commit_all().await
     }
 
     /// Does what is at hand, or waits for something to do. `true`: it was stopped and nothing is at hand. After a
     /// retryable error the next step tries the same again.
     async fn step(&mut self) -> Result<bool, ProjectError> {
         if self.at_hand.is_empty() {
-            let Some(delivery) = self.receive().await? else { return Ok(true) };
-            self.at_hand.push(delivery);
+            match self.receive().await? {
+                Task::Delivery(delivery) => self.at_hand.push(delivery),
+                Task::Commit => {
+                    self.commit_all().await?;
+                    return Ok(false);
+                }
+                Task::Stop => return Ok(true),
+            }
+            self.wait_for_round().await;
             self.gather()?;
         }
         match self.at_hand.first() {
@@ -137,56 +171,65 @@ impl Projector {
         Ok(false)
     }
 
-    /// Adds to records at hand those of other partitions that are there already.
+    /// Waits until records may be brought in, unless it is stopped.
+    async fn wait_for_round(&mut self) {
+        if matches!(self.at_hand.first(), Some(Delivery::Records { .. })) {
+            let stopped = self.stop.wait_for(|stop| *stop).map(drop);
+            tokio::select! { () = stopped => {} () = sleep_until(self.round) => {} }
+            self.round = Instant::now() + ROUND_INTERVAL;
+        }
+    }
+
+    /// Adds to records at hand what else is there already, as far as it can go with them.
     fn gather(&mut self) -> Result<(), ReadError> {
         let Some(reader) = &mut self.reader else { return Ok(()) };
         while self.next.is_none()
-            && self.at_hand.len() < TOGETHER_MAX
-            && matches!(self.at_hand.last(), Some(Delivery::Records { .. }))
+            && matches!(self.at_hand.first(), Some(Delivery::Records { .. }))
             && let Some(delivery) = reader.next().now_or_never().transpose()?
         {
-            let known = self.at_hand.iter().filter_map(records_of).map(|(partition, _)| partition);
-            match records_of(&delivery) {
-                Some((partition, _)) if !known.into_iter().any(|known| known == partition) => {
-                    self.at_hand.push(delivery);
-                }
-                _ => self.next = Some(delivery),
-            }
+            self.next = join(&mut self.at_hand, delivery);
         }
         Ok(())
     }
 
-    /// Brings the records at hand into the history, and commits as far as that went. Records of a partition that is not ours would have no
+    /// Brings the records at hand into the history. Records of a partition that is not ours would have no
     /// place to go on from.
     async fn take(&mut self) -> Result<(), ProjectError> {
         let records: HashMap<_, _> = self.at_hand.iter().filter_map(records_of).collect();
-        let partitions: Vec<_> = records.keys().copied().collect();
         let takes = self.assigned.iter_mut().filter_map(|(partition, assignment)| {
             records.get(partition).map(|records| assignment.fold.take(records))
         });
         let outcomes = join_all(takes).await;
-        for partition in partitions {
-            self.commit(partition).await?;
-        }
+        self.commit.get_or_insert_with(|| Instant::now() + COMMIT_INTERVAL);
         outcomes.into_iter().collect()
     }
 
-    /// The next delivery; `None`: it was stopped.
-    async fn receive(&mut self) -> Result<Option<Delivery>, ReadError> {
+    /// What comes next.
+    async fn receive(&mut self) -> Result<Task, ReadError> {
         if *self.stop.borrow() {
-            return Ok(None);
+            return Ok(Task::Stop);
+        }
+        if self.commit.is_some_and(|due| due <= Instant::now()) {
+            return Ok(Task::Commit);
         }
         if let Some(next) = self.next.take() {
-            return Ok(Some(next));
+            return Ok(Task::Delivery(next));
         }
+        let due = async {
+            match self.commit {
+                Some(due) => sleep_until(due).await,
+                None => pending().await,
+            }
+        };
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => none.insert(self.log.open(Readership::Group(GROUP)).await?),
         };
         tokio::select! {
             biased;
-            () = self.stop.wait_for(|stop| *stop).map(drop) => Ok(None),
-            delivery = reader.next() => delivery.map(Some),
+            () = self.stop.wait_for(|stop| *stop).map(drop) => Ok(Task::Stop),
+            () = due => Ok(Task::Commit),
+            delivery = reader.next() => delivery.map(Task::Delivery),
         }
     }
 
@@ -204,6 +247,16 @@ impl Projector {
             assignment.fold.bridge(from, |_| ()).await?;
         }
         self.commit(partition).await
+    }
+
+    /// Moves all checkpoints to where the rows are.
+    async fn commit_all(&mut self) -> Result<(), ProjectError> {
+        let partitions: Vec<_> = self.assigned.keys().copied().collect();
+        for partition in partitions {
+            self.commit(partition).await?;
+        }
+        self.commit = None;
+        Ok(())
     }
 
     /// Moves the checkpoint to where the rows are.
@@ -225,6 +278,22 @@ impl Projector {
         }
         Ok(())
     }
+}
+
+/// Adds a delivery to records that go in one round; gives it back if it has to wait for the next.
+fn join(round: &mut Vec<Delivery>, delivery: Delivery) -> Option<Delivery> {
+    let Delivery::Records { partition, records } = delivery else { return Some(delivery) };
+    let full = round.len() >= TOGETHER_MAX;
+    let known = round.iter_mut().find_map(|known| match known {
+        Delivery::Records { partition: of, records } if *of == partition => Some(records),
+        _ => None,
+    });
+    match known {
+        Some(known) if known.len() + records.len() <= BATCH_LEN_MAX => known.extend(records),
+        None if !full => round.push(Delivery::Records { partition, records }),
+        _ => return Some(Delivery::Records { partition, records }),
+    }
+    None
 }
 
 fn records_of(delivery: &Delivery) -> Option<(Partition, &[Record])> {

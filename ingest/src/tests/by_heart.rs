@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use futures_util::{FutureExt, future::join_all};
 use kernel::mirror::USED_IDS_READ_MAX;
 use schemas::caps::REPEAT_WINDOW_MS;
 
@@ -70,6 +71,26 @@ async fn what_another_node_writes_is_known_too() {
     faults.fail_reads(false);
     site.project().await;
     assert_eq!(place(post(&node, "bob", "from-there").await), (102, true));
+}
+
+#[tokio::test]
+async fn what_left_the_window_before_the_history_has_it_is_waited_for() {
+    let site = Site::new();
+    let before = site.node().await;
+    create(&before).await;
+    post(&before, "ann", "old").await.unwrap();
+    site.clock.advance(REPEAT_WINDOW_MS + 1);
+    post(&before, "ann", "of-late").await.unwrap();
+    let node = site.node().await;
+    let ids: Vec<_> = MANY.map(|number| format!("m-{number}")).collect();
+    let mut posts = Box::pin(join_all(ids.iter().map(|id| post(&node, "ann", id))));
+    for _ in 0..100 {
+        assert!((&mut posts).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    site.project().await;
+    assert!(posts.await.into_iter().all(|accepted| accepted.is_ok()));
+    assert_eq!(place(post(&node, "ann", "old").await), (2, true));
 }
 
 /// Whether a node learns the ids of a conversation of so many events.

@@ -129,12 +129,12 @@ async fn the_pause_between_two_tries_grows_up_to_its_limit() {
     append(&log, &workload(5, 1)).await;
     history.apply(Applying::Fails);
     let _projector = Projector::start(shared(&log), history.shared());
-    let mut last = tokio::time::Instant::now();
+    let mut last = Instant::now();
     let mut pauses = Vec::new();
     for times in 1..=15 {
         history.struck(times).await;
         pauses.push(last.elapsed());
-        last = tokio::time::Instant::now();
+        last = Instant::now();
     }
     assert_eq!(pauses[1..4], [20, 40, 80].map(Duration::from_millis));
     assert_eq!(pauses[12..], [PAUSE_MAX; 3]);
@@ -292,4 +292,40 @@ async fn records_of_several_partitions_are_brought_in_at_the_same_time() {
     caught_up(&log, &history).await;
     projector.stop().await.unwrap();
     assert_eq!(all_of(&log, &history).await, rebuilt(&log).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_trickle_in_share_rounds_and_the_first_one_waits_for_nobody() {
+    let (log, history) = (memory_log(1), Troubled::new(memory_history()));
+    let projector = Projector::start(shared(&log), history.shared());
+    sleep(ROUND_INTERVAL).await;
+    let events = workload(12, 501);
+    let began = Instant::now();
+    append(&log, &events[..1]).await;
+    caught_up(&log, &history.shared()).await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    for some in events[1..].chunks(1) {
+        append(&log, some).await;
+        sleep(Duration::from_millis(1)).await;
+    }
+    sleep(ROUND_INTERVAL).await;
+    caught_up(&log, &history.shared()).await;
+    projector.stop().await.unwrap();
+    let rounds = history.now().applied;
+    assert!((10..=13).contains(&rounds), "500 records in 500 ms took {rounds} rounds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn checkpoints_follow_the_rows_within_a_second() {
+    let inner = memory_log(1);
+    let faults = Faults::default();
+    let log: SharedLog = Arc::new(FaultyLog::new(shared(&inner), &faults));
+    let projector = Projector::start(shared(&log), memory_history());
+    append(&log, &workload(13, 10)).await;
+    faults.on(Fault::CommitFails);
+    sleep(COMMIT_INTERVAL - Duration::from_millis(1)).await;
+    assert_eq!(faults.count(Fault::CommitFails), 0);
+    sleep(Duration::from_millis(2)).await;
+    assert_eq!(faults.count(Fault::CommitFails), 1, "with nothing more to do");
+    drop(projector);
 }
