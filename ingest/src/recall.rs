@@ -155,7 +155,12 @@ impl Recall {
     }
 
     /// Whether it is known without a look at the history that the id is new. Now and then it is time to learn the ids first.
-    async fn is_unused(&self, mirror: &Mirror, tracked: &Tracked, id: &EventId) -> Result<bool, CommandError> {
+    async fn is_unused(
+        &self,
+        mirror: &Mirror,
+        tracked: &Tracked,
+        id: &EventId,
+    ) -> Result<bool, CommandError> {
         if tracked.has_never_used(id) {
             return Ok(true);
         }

@@ -290,7 +290,8 @@ impl Shared {
         if tracked.len() >= TRACKED_LEN_MAX && !make_room(&mut tracked) {
             return Err(MirrorError::Full);
         }
-        let made = Arc::new(Tracked::new(conversation.clone(), partition, self.limits, Arc::clone(&self.room)));
+        let made =
+            Arc::new(Tracked::new(conversation.clone(), partition, self.limits, Arc::clone(&self.room)));
         tracked.insert(conversation.clone(), Entry { tracked: Arc::clone(&made), used: now });
         Ok(made)
     }

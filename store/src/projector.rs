@@ -6,8 +6,8 @@
 //! ```
 //!
 //! What is there goes in one round: records of several partitions at the same time, so that while the servers of the history write the
-//! rows of one, another is folded. A round begins at once after a quiet time, but not right behind another one: records that
-//! trickle in share the cost of a round, which is the same for one and for hundreds.
+//! rows of one, another is folded. A round begins at once after a quiet time or a large round, but not right behind a small one:
+//! records that trickle in share the cost of a round, which is nearly the same for one and for hundreds.
 //!
 //! Invariant: the checkpoint is never ahead of the rows. The history's own progress says where to go on; the
 //! checkpoint only says where reading starts. So a history that was wiped is filled again from the log, and a
@@ -37,7 +37,11 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Most partitions that are brought in at the same time.
 const TOGETHER_MAX: usize = 8;
-/// From the beginning of one round to that of the next, at least.
+/// Most records of one partition in a round; one delivery more may be larger by itself.
+const ROUND_LEN_MAX: usize = 4 * BATCH_LEN_MAX;
+/// From how many records on a round is worth its cost.
+const ROUND_LEN_MIN: usize = 500;
+/// From the beginning of a round that was not to that of the next, at least.
 const ROUND_INTERVAL: Duration = Duration::from_millis(50);
 /// From when a checkpoint could be committed until it is. One that is behind costs a restart that much reading.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -153,8 +157,9 @@ impl Projector {
                 }
                 Task::Stop => return Ok(true),
             }
-            self.wait_for_round().await;
-            self.gather()?;
+            if matches!(self.at_hand.first(), Some(Delivery::Records { .. })) {
+                self.gather().await?;
+            }
         }
         match self.at_hand.first() {
             Some(Delivery::Assigned { partition, from }) => {
@@ -171,24 +176,18 @@ impl Projector {
         Ok(false)
     }
 
-    /// Waits until records may be brought in, unless it is stopped.
-    async fn wait_for_round(&mut self) {
-        if matches!(self.at_hand.first(), Some(Delivery::Records { .. })) {
-            let stopped = self.stop.wait_for(|stop| *stop).map(drop);
-            tokio::select! { () = stopped => {} () = sleep_until(self.round) => {} }
-            self.round = Instant::now() + ROUND_INTERVAL;
-        }
-    }
-
-    /// Adds to records at hand what else is there already, as far as it can go with them.
-    fn gather(&mut self) -> Result<(), ReadError> {
+    /// Waits until records may be brought in, unless it is stopped, and adds to them what else is there by then.
+    async fn gather(&mut self) -> Result<(), ReadError> {
+        let stopped = self.stop.wait_for(|stop| *stop).map(drop);
+        tokio::select! { () = stopped => {} () = sleep_until(self.round) => {} }
         let Some(reader) = &mut self.reader else { return Ok(()) };
         while self.next.is_none()
-            && matches!(self.at_hand.first(), Some(Delivery::Records { .. }))
             && let Some(delivery) = reader.next().now_or_never().transpose()?
         {
             self.next = join(&mut self.at_hand, delivery);
         }
+        let len: usize = self.at_hand.iter().filter_map(records_of).map(|(_, records)| records.len()).sum();
+        self.round = Instant::now() + if len < ROUND_LEN_MIN { ROUND_INTERVAL } else { Duration::ZERO };
         Ok(())
     }
 
@@ -289,7 +288,7 @@ fn join(round: &mut Vec<Delivery>, delivery: Delivery) -> Option<Delivery> {
         _ => None,
     });
     match known {
-        Some(known) if known.len() + records.len() <= BATCH_LEN_MAX => known.extend(records),
+        Some(known) if known.len() + records.len() <= ROUND_LEN_MAX => known.extend(records),
         None if !full => round.push(Delivery::Records { partition, records }),
         _ => return Some(Delivery::Records { partition, records }),
     }

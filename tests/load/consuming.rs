@@ -26,7 +26,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long a question to the broker may take.
 const ASK_WAIT: Duration = Duration::from_secs(10);
 
-/// Sends each of `records`, whose numbers begin at 0, when it is due, and gives the time from then until it is consumed. Blocks.
+/// Sends each of `records`, whose numbers begin at 0, when it is due, and gives the time from then until it is consumed. Those of the first
+/// second do not count: the producer has to introduce itself to the broker. Blocks.
 pub(crate) fn produce_and_consume(
     brokers: &str,
     topic: &str,
@@ -39,7 +40,8 @@ pub(crate) fn produce_and_consume(
     let schedule = pace.schedule(Instant::now() + POLL_WAIT);
     let failed = AtomicBool::new(false);
     thread::scope(|scope| {
-        let consuming = scope.spawn(|| consume(&consumer, records.len(), schedule, &failed));
+        let consuming =
+            scope.spawn(|| consume(&consumer, records.len(), pace.rate.into(), schedule, &failed));
         let produced = produce(brokers, topic, records, schedule);
         failed.store(produced.is_err(), Ordering::Relaxed);
         let latencies = consuming.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))?;
@@ -59,6 +61,7 @@ fn produce(brokers: &str, topic: &str, records: &[Record], schedule: Schedule) -
 fn consume(
     consumer: &BaseConsumer,
     wanted: usize,
+    run_in: u64,
     schedule: Schedule,
     failed: &AtomicBool,
 ) -> anyhow::Result<Latencies> {
@@ -67,11 +70,12 @@ fn consume(
     while latencies.len() < wanted && Instant::now() < deadline && !failed.load(Ordering::Relaxed) {
         let Some(record) = consumer.poll(POLL_WAIT) else { continue };
         message::numbers(record?.payload().unwrap_or_default(), |number| {
-            latencies.push(schedule.lateness(number));
+            latencies.push((number, schedule.lateness(number)));
         });
     }
     ensure!(latencies.len() == wanted, "{} of {wanted} records were consumed", latencies.len());
-    Ok(Latencies::new(latencies))
+    let counts = |(number, lateness)| (number >= run_in).then_some(lateness);
+    Ok(Latencies::new(latencies.into_iter().filter_map(counts).collect()))
 }
 
 /// Reads every partition from its tail on, as soon as something is there.

@@ -112,7 +112,8 @@ pub(crate) async fn measure(rig: &Rig, pace: Pace) -> anyhow::Result<Latency> {
 async fn floor(rig: &Rig, topic: &str, pace: Pace) -> anyhow::Result<Latencies> {
     let making = Records::new();
     let name = |number: u64| format!("bench-{}", number % CONVERSATIONS as u64);
-    let records = (0..pace.messages()).map(|number| making.post(&name(number), number));
+    let run_in = u64::from(pace.rate);
+    let records = (0..run_in + pace.messages()).map(|number| making.post(&name(number), number));
     let records: Vec<_> = records.collect::<anyhow::Result<_>>()?;
     let (brokers, topic) = (rig.brokers.clone(), topic.to_owned());
     spawn_blocking(move || consuming::produce_and_consume(&brokers, &topic, &records, pace)).await?

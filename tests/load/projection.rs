@@ -42,13 +42,12 @@ pub(crate) struct Projection {
     pub(crate) cpu: Spent,
 }
 
-/// Takes the floor before and after, the better of the two counts, and ours in between.
+/// Takes the floor before and after, the better of the two counts, and ours in between. Each has tables of its own, which are dropped
+/// afterwards: what the server still had to merge in them would burden the next.
 pub(crate) async fn measure(rig: &Rig, posts: u64, time: Duration) -> anyhow::Result<Projection> {
-    let inserting = Inserting::new(&rig.cassandra, &rig.site().await?.name).await?;
-    inserting.best(Shape::Events, time).await.context("the floor, to warm the server up")?;
-    let before = floors(&inserting, time).await?;
+    let before = floors(rig, time).await?;
     let (events_per_s, cpu) = catch_up(rig, posts).await?;
-    let after = floors(&inserting, time).await?;
+    let after = floors(rig, time).await?;
     let better = |one: Inserted, other: Inserted| if other.rows_per_s > one.rows_per_s { other } else { one };
     let ([events, ids], [events_after, ids_after]) = (before, after);
     let floors = [better(events, events_after), better(ids, ids_after)];
@@ -65,8 +64,12 @@ pub(crate) async fn measure(rig: &Rig, posts: u64, time: Duration) -> anyhow::Re
     })
 }
 
-async fn floors(inserting: &Inserting, time: Duration) -> anyhow::Result<[Inserted; 2]> {
-    Ok([inserting.best(Shape::Events, time).await?, inserting.best(Shape::Ids, time).await?])
+async fn floors(rig: &Rig, time: Duration) -> anyhow::Result<[Inserted; 2]> {
+    let site = rig.site().await?;
+    let inserting = Inserting::new(&rig.cassandra, &site.name).await?;
+    let floors = [inserting.best(Shape::Events, time).await?, inserting.best(Shape::Ids, time).await?];
+    rig.drop_history(&site).await?;
+    Ok(floors)
 }
 
 /// Fills a topic, then starts a store and waits until it has everything. The time counts from when it has begun.
@@ -94,7 +97,10 @@ async fn catch_up(rig: &Rig, posts: u64) -> anyhow::Result<(f64, Spent)> {
     let (from, began, meter) = began.context("the store did nothing")?;
     #[expect(clippy::cast_precision_loss, reason = "a count of events")]
     let events = (wanted - from) as f64;
-    Ok((events / moved.duration_since(began).as_secs_f64(), meter.spent_on(events)))
+    let spent = meter.spent_on(events);
+    drop(store);
+    rig.drop_history(&site).await?;
+    Ok((events / moved.duration_since(began).as_secs_f64(), spent))
 }
 
 /// All that the history has, over all partitions.

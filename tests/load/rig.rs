@@ -83,6 +83,13 @@ impl Rig {
         Ok(site)
     }
 
+    /// Drops the tables of a site, which nobody uses any more.
+    pub(crate) async fn drop_history(&self, site: &Site) -> anyhow::Result<()> {
+        let session = SessionBuilder::new().known_node(&self.cassandra).build().await?;
+        session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {}", site.name), ()).await?;
+        Ok(())
+    }
+
     /// A topic for a floor, like that of the events.
     pub(crate) async fn plain_topic(&self) -> anyhow::Result<String> {
         let name = self.fresh_name("floor");

@@ -226,7 +226,7 @@ impl EventLog for KafkaLog {
                     .and_then(|consumer| Follower::broadcast(consumer, topic, desk, tails))
             }
             Readership::Group(group) => {
-                let config = shared.settings.consumer(group);
+                let config = shared.settings.group_consumer(group);
                 BaseConsumer::from_config_and_context(&config, Share::of(group))
                     .and_then(|consumer| Follower::group(consumer, topic, desk))
             }

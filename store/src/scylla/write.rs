@@ -19,6 +19,7 @@ use scylla::{
     cluster::ClusterState,
     statement::batch::{Batch as CqlBatch, BatchType},
 };
+use tokio::sync::Semaphore;
 
 use super::{
     row,
@@ -29,11 +30,11 @@ use super::{
 };
 
 /// Most bytes of rows in one request. Cassandra refuses more than 50 KiB for several partitions, Scylla more than 1 MiB.
-const REQUEST_BYTES_MAX: usize = 16 * 1_024;
+const REQUEST_BYTES_MAX: usize = 24 * 1_024;
 /// Most rows in one request.
 const REQUEST_ROWS_MAX: usize = 100;
-/// Requests under way at once.
-const IN_FLIGHT_MAX: usize = 16;
+/// Requests under way at once, of all batches together. More make the servers slower, not faster.
+const IN_FLIGHT_MAX: usize = 32;
 /// Buckets that are known to be written already. When there are more they are forgotten, and written once again.
 const BUCKETS_KNOWN_MAX: usize = 100_000;
 
@@ -45,6 +46,7 @@ type Replicas = Vec<(u128, u32)>;
 pub(super) struct Writer {
     connection: SharedConnection,
     inserts: Inserts,
+    in_flight: Semaphore,
     buckets: Mutex<HashSet<(ConversationId, i64)>>,
 }
 
@@ -58,7 +60,7 @@ struct Placed<'a> {
 
 impl Writer {
     pub(super) fn new(connection: SharedConnection, inserts: Inserts) -> Self {
-        Self { connection, inserts, buckets: Mutex::default() }
+        Self { connection, inserts, in_flight: Semaphore::new(IN_FLIGHT_MAX), buckets: Mutex::default() }
     }
 
     /// Resolves when all of the batch is durable.
@@ -111,13 +113,15 @@ impl Writer {
         known.extend(buckets.iter().map(|(conversation, bucket)| ((*conversation).clone(), *bucket)));
     }
 
-    /// Writes units, each to the servers that keep it, together with others that they keep.
+    /// Writes units, each to the servers that keep it, together with others that they keep; events apart, because those of a conversation lie
+    /// in one partition, which is written at once.
     async fn send(&self, units: Vec<Unit<'_>>) -> Result<(), HistoryError> {
         let cluster = self.connection.session.get_cluster_state();
-        let mut groups: BTreeMap<Replicas, Vec<Placed<'_>>> = BTreeMap::new();
+        let mut groups: BTreeMap<_, Vec<Placed<'_>>> = BTreeMap::new();
         for unit in units {
+            let event = unit.0.first().is_some_and(|row| row.insert() == Insert::Event);
             let (replicas, placed) = self.place(&cluster, unit)?;
-            groups.entry(replicas).or_default().push(placed);
+            groups.entry((event, replicas)).or_default().push(placed);
         }
         let requests =
             groups.into_values().flat_map(|group| requests(group, REQUEST_BYTES_MAX, REQUEST_ROWS_MAX));
@@ -151,6 +155,7 @@ impl Writer {
         let statements = rows.iter().map(|row| self.inserts.get(row.insert()).clone().into()).collect();
         let mut batch = CqlBatch::new_with_statements(BatchType::Unlogged, statements);
         batch.set_is_idempotent(true);
+        let _turn = self.in_flight.acquire().await.map_err(|error| unavailable(&error))?;
         self.connection.write(&batch, rows).await
     }
 }

@@ -16,6 +16,10 @@ const DELIVERY_TIMEOUT_MS: u64 = APPEND_DEADLINE_MS - 3_000;
 /// Most bytes that a reader fetches ahead, in KiB.
 const FETCHED_AHEAD_MAX_KIB: u32 = 32 * 1_024;
 
+/// For how many bytes a broker waits before it answers a reader of a group, and for how long, in milliseconds.
+const GROUP_FETCH_MIN_BYTES: &str = "65536";
+const GROUP_FETCH_WAIT_MS: &str = "50";
+
 /// What the promises rest on, whatever the instance. Each is set here, or left at a default that is needed.
 const OURS: [&str; 33] = [
     "acks",
@@ -183,6 +187,19 @@ impl KafkaSettings {
                 ("queue.buffering.max.kbytes", "1048576"),
             ],
         )
+    }
+
+    /// For a reader of a group, which does the same work at a lower cost when records come many at a time.
+    pub(super) fn group_consumer(&self, group: &str) -> ClientConfig {
+        let mut config = self.consumer(group);
+        for (name, value) in
+            [("fetch.min.bytes", GROUP_FETCH_MIN_BYTES), ("fetch.wait.max.ms", GROUP_FETCH_WAIT_MS)]
+        {
+            if !self.properties.contains_key(name) {
+                config.set(name, value);
+            }
+        }
+        config
     }
 
     /// For a reader; `group` is the name behind the prefix.
