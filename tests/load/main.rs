@@ -70,7 +70,7 @@ struct Args {
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     latency_seconds: u64,
     /// Posts that the store has to catch up with
-    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    #[arg(long, value_name = "N", default_value_t = 500_000)]
     posts: u64,
 }
 
