@@ -37,7 +37,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Most partitions that are brought in at the same time.
 const TOGETHER_MAX: usize = 8;
-/// Most records of one partition in a round; one delivery more may be larger by itself.
+/// Most records of one partition in a round; a single delivery may have more.
 const ROUND_LEN_MAX: usize = 4 * BATCH_LEN_MAX;
 /// From how many records on a round is worth its cost.
 const ROUND_LEN_MIN: usize = 500;
@@ -245,37 +245,43 @@ impl Projector {
         if let Some(assignment) = self.assigned.get_mut(&partition) {
             assignment.fold.bridge(from, |_| ()).await?;
         }
-        self.commit(partition).await
+        self.commit(partition).await.map(drop)
     }
 
-    /// Moves all checkpoints to where the rows are.
+    /// Moves all checkpoints to where the rows are, up to the first that the log does not take now: it would not take the others either, and
+    /// each takes its time to fail.
     async fn commit_all(&mut self) -> Result<(), ProjectError> {
+        self.commit = None;
         let partitions: Vec<_> = self.assigned.keys().copied().collect();
         for partition in partitions {
-            self.commit(partition).await?;
+            if !self.commit(partition).await? {
+                break;
+            }
         }
-        self.commit = None;
         Ok(())
     }
 
-    /// Moves the checkpoint to where the rows are.
-    async fn commit(&mut self, partition: Partition) -> Result<(), ProjectError> {
+    /// Moves the checkpoint to where the rows are; `false`: not now.
+    async fn commit(&mut self, partition: Partition) -> Result<bool, ProjectError> {
         let (Some(assignment), Some(reader)) = (self.assigned.get_mut(&partition), &mut self.reader) else {
-            return Ok(());
+            return Ok(true);
         };
         let place = assignment.fold.place();
         if place <= assignment.committed {
-            return Ok(());
+            return Ok(true);
         }
         match reader.commit(partition, place).await {
-            Ok(()) => assignment.committed = place,
+            Ok(()) => {
+                assignment.committed = place;
+                Ok(true)
+            }
             Err(error) if error.retryable() => {
                 // Nothing is lost: the next commit covers this one, and what is read again changes nothing.
                 tracing::warn!(%partition, %error, "a checkpoint was not committed");
+                Ok(false)
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 }
 

@@ -329,3 +329,16 @@ async fn checkpoints_follow_the_rows_within_a_second() {
     assert_eq!(faults.count(Fault::CommitFails), 1, "with nothing more to do");
     drop(projector);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_takes_no_checkpoints_is_asked_once_not_for_each_partition() {
+    let faults = Faults::default();
+    let log: SharedLog = Arc::new(FaultyLog::new(memory_log(4), &faults));
+    let history = memory_history();
+    append(&log, &workload(14, 200)).await;
+    faults.on(Fault::CommitFails);
+    let projector = Projector::start(shared(&log), same(&history));
+    caught_up(&log, &history).await;
+    projector.stop().await.unwrap();
+    assert_eq!(faults.count(Fault::CommitFails), 1);
+}

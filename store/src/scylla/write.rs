@@ -33,7 +33,7 @@ use super::{
 const REQUEST_BYTES_MAX: usize = 24 * 1_024;
 /// Most rows in one request.
 const REQUEST_ROWS_MAX: usize = 100;
-/// Requests under way at once, of all batches together. More make the servers slower, not faster.
+/// Requests under way at once, of all batches together.
 const IN_FLIGHT_MAX: usize = 32;
 /// Buckets that are known to be written already. When there are more they are forgotten, and written once again.
 const BUCKETS_KNOWN_MAX: usize = 100_000;
