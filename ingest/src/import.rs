@@ -112,8 +112,7 @@ impl Worker {
         for conversation in &conversations {
             turns.push(self.imports.take(conversation.clone()).await);
         }
-        let prepared =
-            timeout(IMPORT_PREPARE_MAX, self.draft(importer, conversations, lines, &mut report)).await;
+        let prepared = timeout(IMPORT_PREPARE_MAX, self.draft(importer, lines, &mut report)).await;
         let (drafts, entries) =
             prepared.map_err(|_| unavailable("this node or the history is too far behind the log"))??;
         let moment = Instant::now();
@@ -128,20 +127,19 @@ impl Worker {
     async fn draft(
         &self,
         importer: &UserId,
-        conversations: BTreeSet<ConversationId>,
         lines: Vec<(usize, ChatEvent)>,
         report: &mut ImportReport,
     ) -> Result<(BTreeMap<ConversationId, Draft>, Vec<Entry>), CommandError> {
-        let partitions: BTreeSet<_> =
-            conversations.iter().map(|conversation| self.mirror.partition_of(conversation)).collect();
-        for partition in partitions {
-            self.fresh.renew(&self.mirror, partition).await.map_err(unavailable)?;
-        }
-        let mut drafts = BTreeMap::new();
         let mut ids = BTreeMap::<_, BTreeSet<_>>::new();
         for (_, event) in &lines {
             ids.entry(&event.conversation).or_default().insert(event.event_id.clone());
         }
+        let partitions: BTreeSet<_> =
+            ids.keys().map(|conversation| self.mirror.partition_of(conversation)).collect();
+        for partition in partitions {
+            self.fresh.renew(&self.mirror, partition).await.map_err(unavailable)?;
+        }
+        let mut drafts = BTreeMap::new();
         for (conversation, ids) in ids {
             drafts.insert(conversation.clone(), Draft::new(self, conversation, ids).await?);
         }

@@ -137,8 +137,7 @@ impl Projector {
                     }
                     let pause = PAUSE_MIN.saturating_mul(1 << failures.min(16)).min(PAUSE_MAX);
                     failures += 1;
-                    let stopped = self.stop.wait_for(|stop| *stop).map(drop);
-                    tokio::select! { () = stopped => break, () = sleep(pause) => {} }
+                    tokio::select! { () = stopped(&mut self.stop) => break, () = sleep(pause) => {} }
                 }
             }
         }
@@ -178,8 +177,7 @@ impl Projector {
 
     /// Waits until records may be brought in, unless it is stopped, and adds to them what else is there by then.
     async fn gather(&mut self) -> Result<(), ReadError> {
-        let stopped = self.stop.wait_for(|stop| *stop).map(drop);
-        tokio::select! { () = stopped => {} () = sleep_until(self.round) => {} }
+        tokio::select! { () = stopped(&mut self.stop) => {} () = sleep_until(self.round) => {} }
         let Some(reader) = &mut self.reader else { return Ok(()) };
         while self.next.is_none()
             && let Some(delivery) = reader.next().now_or_never().transpose()?
@@ -226,7 +224,7 @@ impl Projector {
         };
         tokio::select! {
             biased;
-            () = self.stop.wait_for(|stop| *stop).map(drop) => Ok(Task::Stop),
+            () = stopped(&mut self.stop) => Ok(Task::Stop),
             () = due => Ok(Task::Commit),
             delivery = reader.next() => delivery.map(Task::Delivery),
         }
@@ -283,6 +281,11 @@ impl Projector {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Resolves when it was stopped, or nobody can stop it any more.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Adds a delivery to records that go in one round; gives it back if it has to wait for the next.

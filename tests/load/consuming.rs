@@ -40,8 +40,7 @@ pub(crate) fn produce_and_consume(
     let schedule = pace.schedule(Instant::now() + POLL_WAIT);
     let failed = AtomicBool::new(false);
     thread::scope(|scope| {
-        let consuming =
-            scope.spawn(|| consume(&consumer, records.len(), pace.rate.into(), schedule, &failed));
+        let consuming = scope.spawn(|| consume(&consumer, records.len(), pace.run_in(), schedule, &failed));
         let produced = produce(brokers, topic, records, schedule);
         failed.store(produced.is_err(), Ordering::Relaxed);
         let latencies = consuming.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))?;

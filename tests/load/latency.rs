@@ -76,6 +76,11 @@ impl Pace {
         Schedule { start, interval: Duration::from_secs(1) / self.rate }
     }
 
+    /// Messages of a floor that do not count: those of its first second.
+    pub(crate) fn run_in(self) -> u64 {
+        u64::from(self.rate)
+    }
+
     fn messages(self) -> u64 {
         u64::from(self.rate) * self.time.as_secs()
     }
@@ -112,8 +117,7 @@ pub(crate) async fn measure(rig: &Rig, pace: Pace) -> anyhow::Result<Latency> {
 async fn floor(rig: &Rig, topic: &str, pace: Pace) -> anyhow::Result<Latencies> {
     let making = Records::new();
     let name = |number: u64| format!("bench-{}", number % CONVERSATIONS as u64);
-    let run_in = u64::from(pace.rate);
-    let records = (0..run_in + pace.messages()).map(|number| making.post(&name(number), number));
+    let records = (0..pace.run_in() + pace.messages()).map(|number| making.post(&name(number), number));
     let records: Vec<_> = records.collect::<anyhow::Result<_>>()?;
     let (brokers, topic) = (rig.brokers.clone(), topic.to_owned());
     spawn_blocking(move || consuming::produce_and_consume(&brokers, &topic, &records, pace)).await?

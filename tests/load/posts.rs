@@ -222,7 +222,17 @@ pub(crate) async fn create(node: &Node, count: usize) -> anyhow::Result<Vec<Stri
 /// Posts to a log of their own. Nobody keeps its history up to date, so that the store's work is not counted here; ingest goes without for
 /// a minute, its window of repeats.
 async fn post(rig: &Rig, connections: u16, time: Duration) -> anyhow::Result<Rate> {
-    let node = rig.node(&rig.site().await?, &["ingest"]).await?;
+    post_to(rig, &["ingest"], connections, time).await
+}
+
+/// Puts all that the servers do under load for so long.
+pub(crate) async fn warm_up(rig: &Rig, time: Duration) -> anyhow::Result<()> {
+    post_to(rig, &["ingest", "fanout", "store"], WARM_UP_CONNECTIONS, time).await.map(drop)
+}
+
+/// Posts to a node with these roles.
+async fn post_to(rig: &Rig, roles: &[&str], connections: u16, time: Duration) -> anyhow::Result<Rate> {
+    let node = rig.node(&rig.site().await?, roles).await?;
     let target = Target {
         address: node.address.clone(),
         token: node.token(AUTHOR, false)?,
@@ -230,18 +240,6 @@ async fn post(rig: &Rig, connections: u16, time: Duration) -> anyhow::Result<Rat
         processes: rig.processes(&[&node]),
     };
     target.post(connections, time).await
-}
-
-/// Puts all that the servers do under load for so long.
-pub(crate) async fn warm_up(rig: &Rig, time: Duration) -> anyhow::Result<()> {
-    let node = rig.node(&rig.site().await?, &["ingest", "fanout", "store"]).await?;
-    let target = Target {
-        address: node.address.clone(),
-        token: node.token(AUTHOR, false)?,
-        conversations: create(&node, CONVERSATIONS).await?,
-        processes: rig.processes(&[&node]),
-    };
-    target.post(WARM_UP_CONNECTIONS, time).await.map(drop)
 }
 
 /// Who takes posts.

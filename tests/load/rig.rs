@@ -85,8 +85,14 @@ impl Rig {
 
     /// Drops the tables of a site, which nobody uses any more.
     pub(crate) async fn drop_history(&self, site: &Site) -> anyhow::Result<()> {
+        self.drop_keyspaces([site.name.clone()]).await
+    }
+
+    async fn drop_keyspaces(&self, names: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
         let session = SessionBuilder::new().known_node(&self.cassandra).build().await?;
-        session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {}", site.name), ()).await?;
+        for name in names {
+            session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {name}"), ()).await?;
+        }
         Ok(())
     }
 
@@ -143,11 +149,8 @@ impl Rig {
             }
         }
         if self.own_cassandra.is_none() {
-            let session = SessionBuilder::new().known_node(&self.cassandra).build().await?;
-            for number in 0..self.names.load(Ordering::Relaxed) {
-                let keyspace = format!("{}_space_{number}", self.run);
-                session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {keyspace}"), ()).await?;
-            }
+            let numbers = 0..self.names.load(Ordering::Relaxed);
+            self.drop_keyspaces(numbers.map(|number| format!("{}_space_{number}", self.run))).await?;
         }
         Ok(())
     }

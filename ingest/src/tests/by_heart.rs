@@ -2,11 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use futures_util::{FutureExt, future::join_all};
+use futures_util::future::join_all;
 use kernel::mirror::USED_IDS_READ_MAX;
 use schemas::caps::REPEAT_WINDOW_MS;
 
-use super::support::{Site, code, create, place, post};
+use super::support::{Site, code, create, long_after, place, post, still_waits};
 use crate::Ingest;
 
 /// More than a node looks up before it learns them all.
@@ -14,7 +14,7 @@ const MANY: RangeInclusive<usize> = 1..=100;
 
 async fn post_all(node: &Ingest, numbers: RangeInclusive<usize>) {
     for number in numbers {
-        post(node, "ann", &format!("m-{number}")).await.unwrap();
+        post(node, "ann", &format!("n-{number}")).await.unwrap();
     }
 }
 
@@ -26,35 +26,31 @@ async fn what_is_new_is_taken_without_the_history_and_what_is_old_is_not() {
     post_all(&node, MANY).await;
     faults.fail_reads(true);
     site.clock.advance(REPEAT_WINDOW_MS + 1);
-    assert_eq!(place(post(&node, "ann", "m-101").await), (102, false));
-    assert_eq!(place(post(&node, "ann", "m-102").await), (103, false));
+    assert_eq!(place(post(&node, "ann", "n-101").await), (102, false));
+    assert_eq!(place(post(&node, "ann", "n-102").await), (103, false));
     // These have left the window, and nobody can say where they are.
-    assert_eq!(code(post(&node, "ann", "m-1").await), "unavailable");
-    assert_eq!(code(post(&node, "ann", "m-100").await), "unavailable");
+    assert_eq!(code(post(&node, "ann", "n-1").await), "unavailable");
+    assert_eq!(code(post(&node, "ann", "n-100").await), "unavailable");
     faults.fail_reads(false);
     site.project().await;
-    assert_eq!(place(post(&node, "ann", "m-1").await), (2, true));
-    assert_eq!(code(post(&node, "bob", "m-100").await), "id_taken");
+    assert_eq!(place(post(&node, "ann", "n-1").await), (2, true));
+    assert_eq!(code(post(&node, "bob", "n-100").await), "id_taken");
     assert_eq!(site.valid_ids().await.len(), 103);
 }
 
 #[tokio::test]
 async fn what_was_there_before_the_node_came_is_learned() {
     let site = Site::new();
-    let before = site.node().await;
-    create(&before).await;
-    post(&before, "ann", "old").await.unwrap();
-    site.clock.advance(REPEAT_WINDOW_MS + 1);
-    post(&before, "ann", "of-late").await.unwrap();
+    long_after(&site).await;
     site.project().await;
     let (node, faults) = site.forgetful_node().await;
     post_all(&node, MANY).await;
     faults.fail_reads(true);
-    assert_eq!(place(post(&node, "ann", "of-late").await), (3, true), "the window has it");
-    assert_eq!(code(post(&node, "ann", "old").await), "unavailable", "it is known to be old");
+    assert_eq!(place(post(&node, "ann", "m-2").await), (3, true), "the window has it");
+    assert_eq!(code(post(&node, "ann", "m-1").await), "unavailable", "it is known to be old");
     assert_eq!(place(post(&node, "ann", "new").await), (104, false));
     faults.fail_reads(false);
-    assert_eq!(place(post(&node, "ann", "old").await), (2, true));
+    assert_eq!(place(post(&node, "ann", "m-1").await), (2, true));
 }
 
 #[tokio::test]
@@ -65,7 +61,7 @@ async fn what_another_node_writes_is_known_too() {
     post_all(&node, MANY).await;
     post(&other, "bob", "from-there").await.unwrap();
     site.clock.advance(REPEAT_WINDOW_MS + 1);
-    post(&node, "ann", "m-101").await.unwrap();
+    post(&node, "ann", "n-101").await.unwrap();
     faults.fail_reads(true);
     assert_eq!(code(post(&node, "bob", "from-there").await), "unavailable");
     faults.fail_reads(false);
@@ -76,21 +72,14 @@ async fn what_another_node_writes_is_known_too() {
 #[tokio::test]
 async fn what_left_the_window_before_the_history_has_it_is_waited_for() {
     let site = Site::new();
-    let before = site.node().await;
-    create(&before).await;
-    post(&before, "ann", "old").await.unwrap();
-    site.clock.advance(REPEAT_WINDOW_MS + 1);
-    post(&before, "ann", "of-late").await.unwrap();
+    long_after(&site).await;
     let node = site.node().await;
-    let ids: Vec<_> = MANY.map(|number| format!("m-{number}")).collect();
+    let ids: Vec<_> = MANY.map(|number| format!("n-{number}")).collect();
     let mut posts = Box::pin(join_all(ids.iter().map(|id| post(&node, "ann", id))));
-    for _ in 0..100 {
-        assert!((&mut posts).now_or_never().is_none());
-        tokio::task::yield_now().await;
-    }
+    still_waits(&mut posts).await;
     site.project().await;
     assert!(posts.await.into_iter().all(|accepted| accepted.is_ok()));
-    assert_eq!(place(post(&node, "ann", "old").await), (2, true));
+    assert_eq!(place(post(&node, "ann", "m-1").await), (2, true));
 }
 
 /// Whether a node learns the ids of a conversation of so many events.

@@ -9,7 +9,9 @@ use kernel::{
 };
 use schemas::caps::REPEAT_WINDOW_MS;
 
-use super::support::{Site, ask, code, create, open, place, post, request, say, until_len};
+use super::support::{
+    Site, ask, code, create, long_after, open, place, post, request, say, still_waits, until_len,
+};
 use crate::limits::{COMMANDS_IN_FLIGHT_MAX, FRESH_MAX};
 
 #[tokio::test]
@@ -47,10 +49,7 @@ async fn a_retry_while_the_first_is_in_flight_waits_for_it() {
     });
     faults.struck(Fault::AppendHeld, 1).await;
     let mut again = Box::pin(post(&node, "ann", "m-1"));
-    for _ in 0..100 {
-        assert!((&mut again).now_or_never().is_none());
-        tokio::task::yield_now().await;
-    }
+    still_waits(&mut again).await;
     assert_eq!(faults.count(Fault::AppendHeld), 1, "the second one appends nothing");
     faults.off(Fault::AppendHeld);
     assert_eq!(place(first.await.unwrap()), (2, false));
@@ -153,15 +152,6 @@ async fn of_two_people_who_use_an_id_at_once_one_is_told_that_it_is_taken() {
     assert_eq!(code(lost), "id_taken");
 }
 
-/// A site where `m-1` has left the window of the conversation.
-async fn long_after(site: &Site) {
-    let node = site.node().await;
-    create(&node).await;
-    post(&node, "ann", "m-1").await.unwrap();
-    site.clock.advance(REPEAT_WINDOW_MS + 1);
-    post(&node, "ann", "m-2").await.unwrap();
-}
-
 #[tokio::test]
 async fn what_left_the_window_is_found_in_the_history() {
     let site = Site::new();
@@ -179,10 +169,7 @@ async fn what_left_the_window_before_the_history_has_it_is_waited_for() {
     long_after(&site).await;
     let node = site.node().await;
     let mut again = Box::pin(post(&node, "ann", "m-1"));
-    for _ in 0..100 {
-        assert!((&mut again).now_or_never().is_none());
-        tokio::task::yield_now().await;
-    }
+    still_waits(&mut again).await;
     site.project().await;
     assert_eq!(place(again.await), (2, true));
     assert_eq!(site.records().await.len(), 3);
@@ -225,10 +212,7 @@ async fn how_far_the_history_was_is_relied_on_only_while_the_window_has_the_rest
     site.clock.advance(REPEAT_WINDOW_MS + 1);
     post(&node, "ann", "m-4").await.unwrap();
     let mut again = Box::pin(post(&node, "ann", "m-2"));
-    for _ in 0..100 {
-        assert!((&mut again).now_or_never().is_none());
-        tokio::task::yield_now().await;
-    }
+    still_waits(&mut again).await;
     site.project().await;
     assert_eq!(place(again.await), (3, true));
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures_util::FutureExt;
 use kernel::{
     EventLog, History,
     clock::ManualClock,
@@ -22,7 +23,7 @@ use kernel::{
 };
 use schemas::{
     ChatEvent, ConversationId, Epoch, EventId, Offset, Partition, Position, Timestamp, Visibility,
-    codec::Codec, event::Style,
+    caps::REPEAT_WINDOW_MS, codec::Codec, event::Style,
 };
 
 use crate::Ingest;
@@ -189,4 +190,21 @@ pub(super) async fn until_len(site: &Site, len: u64) {
         tokio::task::yield_now().await;
     }
     assert_eq!(site.log.tail(Partition(0)).await.unwrap().last(), Some(Offset::new(len - 1)));
+}
+
+/// A site where `m-1` has left the window of the conversation.
+pub(super) async fn long_after(site: &Site) {
+    let node = site.node().await;
+    create(&node).await;
+    post(&node, "ann", "m-1").await.unwrap();
+    site.clock.advance(REPEAT_WINDOW_MS + 1);
+    post(&node, "ann", "m-2").await.unwrap();
+}
+
+/// Gives it many chances to end; it does not.
+pub(super) async fn still_waits<F: Future + Unpin>(future: &mut F) {
+    for _ in 0..100 {
+        assert!((&mut *future).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
 }

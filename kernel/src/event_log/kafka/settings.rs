@@ -16,10 +16,6 @@ const DELIVERY_TIMEOUT_MS: u64 = APPEND_DEADLINE_MS - 3_000;
 /// Most bytes that a reader fetches ahead, in KiB.
 const FETCHED_AHEAD_MAX_KIB: u32 = 32 * 1_024;
 
-/// For how many bytes a broker waits before it answers a reader of a group, and for how long, in milliseconds.
-const GROUP_FETCH_MIN_BYTES: &str = "65536";
-const GROUP_FETCH_WAIT_MS: &str = "50";
-
 /// What the promises rest on, whatever the instance. Each is set here, or left at a default that is needed.
 const OURS: [&str; 33] = [
     "acks",
@@ -191,26 +187,24 @@ impl KafkaSettings {
 
     /// For a reader of a group, which does the same work at a lower cost when records come many at a time.
     pub(super) fn group_consumer(&self, group: &str) -> ClientConfig {
-        let mut config = self.consumer(group);
-        for (name, value) in
-            [("fetch.min.bytes", GROUP_FETCH_MIN_BYTES), ("fetch.wait.max.ms", GROUP_FETCH_WAIT_MS)]
-        {
-            if !self.properties.contains_key(name) {
-                config.set(name, value);
-            }
-        }
-        config
+        self.reader(group, "65536", "50")
     }
 
     /// For a reader; `group` is the name behind the prefix.
     pub(super) fn consumer(&self, group: &str) -> ClientConfig {
+        self.reader(group, "1", "500")
+    }
+
+    /// A broker waits for so many bytes before it answers, or for so many milliseconds.
+    fn reader(&self, group: &str, min_bytes: &str, wait_ms: &str) -> ClientConfig {
         let ahead = FETCHED_AHEAD_MAX_KIB.to_string();
         let mut config = self.client(
             &[
                 ("queued.max.messages.kbytes", &ahead),
                 // A queue that was full is fed again after this time, in milliseconds. The default is a second.
                 ("fetch.queue.backoff.ms", "10"),
-                ("fetch.wait.max.ms", "500"),
+                ("fetch.min.bytes", min_bytes),
+                ("fetch.wait.max.ms", wait_ms),
                 ("check.crcs", "true"),
             ],
             &[
