@@ -7,6 +7,8 @@ use kernel::event_log::{
 };
 use kernel::history::{Batch, memory::MemoryHistory, sqlite::SqliteHistory};
 
+use schemas::{Offset, Timestamp};
+
 use super::*;
 use crate::rebuild::rebuild;
 use crate::testing::{
@@ -341,4 +343,31 @@ async fn a_log_that_takes_no_checkpoints_is_asked_once_not_for_each_partition() 
     caught_up(&log, &history).await;
     projector.stop().await.unwrap();
     assert_eq!(faults.count(Fault::CommitFails), 1);
+}
+
+#[test]
+fn a_round_takes_so_many_records_of_a_partition_so_many_partitions_and_nothing_else() {
+    let record = Record {
+        offset: Offset::new(0),
+        recorded_at: Timestamp::from_millis(0),
+        key: "c".into(),
+        value: "v".into(),
+        headers: Vec::new(),
+    };
+    let records = |partition, len| Delivery::Records {
+        partition: Partition(partition),
+        records: vec![record.clone(); len],
+    };
+    let mut round = vec![records(0, ROUND_LEN_MAX - 1)];
+    assert_eq!(join(&mut round, records(0, 2)), Some(records(0, 2)));
+    assert_eq!(join(&mut round, records(0, 1)), None);
+    assert_eq!(round, [records(0, ROUND_LEN_MAX)]);
+    let assigned = Delivery::Assigned { partition: Partition(1), from: Position::START };
+    assert_eq!(join(&mut round, assigned.clone()), Some(assigned));
+    for partition in 1..8 {
+        assert_eq!(join(&mut round, records(partition, 1)), None);
+    }
+    assert_eq!(round.len(), TOGETHER_MAX);
+    assert_eq!(join(&mut round, records(8, 1)), Some(records(8, 1)));
+    assert_eq!(join(&mut round, records(7, 1)), None);
 }

@@ -316,6 +316,18 @@ mod tests {
     }
 
     #[test]
+    fn readers_of_a_group_let_brokers_wait_unless_they_are_told_otherwise() {
+        let fetch = |config: ClientConfig| {
+            ["fetch.min.bytes", "fetch.wait.max.ms"].map(|name| config.get(name).unwrap().to_owned())
+        };
+        let plain = KafkaSettings::new("a:1", "x").unwrap();
+        assert_eq!(fetch(plain.consumer("x")), ["1", "500"]);
+        assert_eq!(fetch(plain.group_consumer("x")), ["65536", "50"]);
+        let set = plain.with_properties(properties(&[("fetch.min.bytes", "7")])).unwrap();
+        assert_eq!(fetch(set.group_consumer("x")), ["7", "50"]);
+    }
+
+    #[test]
     fn who_we_are_and_whom_we_trust_reaches_every_client() {
         use rdkafka::{consumer::BaseConsumer, producer::BaseProducer};
 
