@@ -17,20 +17,13 @@
 //! states; fanout delivers these events. Neither keeps a fold of its own.
 
 mod follow;
+mod place;
 #[cfg(test)]
 mod tests;
 mod tracked;
 mod used_ids;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use schemas::{
@@ -38,13 +31,15 @@ use schemas::{
     codec::{Codec, SchemaId},
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::AbortHandle,
     time::{Instant, timeout_at},
 };
 
 pub use tracked::{Learning, Limits, LiveEvent, Outcome, Tracked};
 pub use used_ids::USED_IDS_READ_MAX;
+
+use place::Place;
 
 use crate::{
     crash,
@@ -107,9 +102,6 @@ pub enum MirrorError {
         /// The id of the schema.
         schema: SchemaId,
     },
-    /// The mirror was stopped.
-    #[error("this node is stopping")]
-    Stopped,
 }
 
 /// See the module. Shared as `Arc<Mirror>`; dropping the last one stops it.
@@ -126,18 +118,10 @@ struct Shared {
     codec: Codec,
     tracked: Mutex<HashMap<ConversationId, Entry>>,
     /// How far the follower is in each partition; the index is the partition.
-    places: Vec<PartitionPlace>,
+    places: Vec<Place>,
     watchers: Mutex<Vec<mpsc::Sender<Arc<Folded>>>>,
     /// For the ids that conversations have used.
     room: Arc<used_ids::Room>,
-}
-
-struct PartitionPlace {
-    /// All before it is folded.
-    folded: watch::Sender<Position>,
-    /// All before it was taken by the follower and is folded or about to be. Set before the conversations of a
-    /// batch are looked up: who enters a conversation and then reads this knows what the follower may have missed.
-    reading: AtomicU64,
 }
 
 struct Entry {
@@ -179,7 +163,7 @@ impl Mirror {
             limits,
             codec: Codec::default(),
             tracked: Mutex::default(),
-            places: (0..log.partitions()).map(|_| PartitionPlace::default()).collect(),
+            places: (0..log.partitions()).map(|_| Place::default()).collect(),
             watchers: Mutex::default(),
             room: Arc::default(),
         });
@@ -217,7 +201,7 @@ impl Mirror {
 
     /// Every record before it is folded here.
     pub fn place(&self, partition: Partition) -> Position {
-        self.shared.place(partition).map_or(Position::START, PartitionPlace::folded)
+        self.shared.place(partition).map_or(Position::START, Place::folded)
     }
 
     /// Waits until everything before `wanted` is folded here.
@@ -231,13 +215,8 @@ impl Mirror {
         deadline: Instant,
     ) -> Result<(), MirrorError> {
         let place = self.shared.place(partition).ok_or(ReadError::NoPartition { partition })?;
-        let mut folded = place.folded.subscribe();
-        let behind = || MirrorError::Behind { partition, place: self.place(partition), wanted };
-        match timeout_at(deadline, folded.wait_for(|folded| *folded >= wanted)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(MirrorError::Stopped),
-            Err(_) => Err(behind()),
-        }
+        let reached = timeout_at(deadline, place.reach(wanted)).await;
+        reached.map_err(|_| MirrorError::Behind { partition, place: place.folded(), wanted })
     }
 
     /// Waits until everything that is in the log now is folded here, and says up to where that is.
@@ -271,7 +250,7 @@ impl Mirror {
 }
 
 impl Shared {
-    fn place(&self, partition: Partition) -> Option<&PartitionPlace> {
+    fn place(&self, partition: Partition) -> Option<&Place> {
         self.places.get(usize::try_from(partition.0).ok()?)
     }
 
@@ -318,32 +297,6 @@ fn make_room(tracked: &mut HashMap<ConversationId, Entry>) -> bool {
         tracked.remove(conversation);
     }
     !unused.is_empty()
-}
-
-impl Default for PartitionPlace {
-    fn default() -> Self {
-        Self { folded: watch::Sender::new(Position::START), reading: AtomicU64::new(0) }
-    }
-}
-
-impl PartitionPlace {
-    fn folded(&self) -> Position {
-        *self.folded.borrow()
-    }
-
-    /// The follower is about to look up the conversations of the records before `up_to`.
-    fn begin(&self, up_to: Position) {
-        self.reading.fetch_max(up_to.get(), Ordering::SeqCst);
-    }
-
-    /// Everything before `up_to` is folded.
-    fn end(&self, up_to: Position) {
-        self.folded.send_if_modified(|folded| {
-            let moved = up_to > *folded;
-            *folded = up_to.max(*folded);
-            moved
-        });
-    }
 }
 
 impl Entry {

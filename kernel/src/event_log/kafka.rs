@@ -21,7 +21,7 @@ use std::{fmt, io, sync::Arc, thread};
 use async_trait::async_trait;
 use rdkafka::{
     config::FromClientConfigAndContext,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, Consumer, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
 use schemas::{Epoch, Partition, Position};
@@ -222,8 +222,9 @@ impl EventLog for KafkaLog {
                 let asked = partitions.map(|p| async move { Ok((p, shared.desk.tail(p).await?)) });
                 let tails = futures_util::future::try_join_all(asked).await?.into_iter().collect();
                 let config = shared.settings.consumer(NO_GROUP);
-                BaseConsumer::from_config_and_context(&config, Share::of("follower"))
+                StreamConsumer::from_config_and_context(&config, Told::of("follower"))
                     .and_then(|consumer| Follower::broadcast(consumer, topic, desk, tails))
+                    .inspect(|follower| shared.writer.tell(follower.mailbox()))
             }
             Readership::Group(group) => {
                 let config = shared.settings.group_consumer(group);

@@ -3,7 +3,10 @@
 use std::{mem, sync::Arc, time::Duration};
 
 use schemas::{Partition, Position};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep},
+};
 
 use super::{Folded, LiveEvent, MirrorError, Shared, tracked::Newer};
 use crate::{
@@ -38,7 +41,11 @@ pub(super) async fn run(mut reader: Box<dyn EventReader>, log: SharedLog, shared
     let mut swept = Instant::now();
     loop {
         match reader.next().await {
-            Ok(Delivery::Records { partition, records }) => take(&shared, partition, records).await,
+            Ok(Delivery::Records { partition, records }) => {
+                take(&shared, partition, records).await;
+                // However much there is to fold, the others on this thread have their turn, sessions among them.
+                yield_now().await;
+            }
             // A reader that had to start anew may have left something out.
             Ok(Delivery::Assigned { partition, from }) => bridge(&log, &shared, partition, from).await,
             Ok(Delivery::Revoked { .. }) => {}

@@ -5,6 +5,8 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use schemas::event::{MemberJoined, MemberRemoved};
 
+use std::sync::atomic::AtomicU64;
+
 use super::*;
 use crate::{
     conversation::Void,

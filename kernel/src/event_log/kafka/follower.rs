@@ -1,24 +1,28 @@
-//! Following the topic: a thread that polls, and the reader that takes what it brings.
+//! Following the topic: who brings records, and the reader that takes them out of the mailbox.
 //!
 //! ```text
-//!   brokers ──► librdkafka ──► thread: poll, copy, put together ──► mailbox ──► next()
-//!                  ▲                  │ no room for long
-//!                  └── pause ─────────┘ and polls on, so that the group does not take it for dead
+//!   every partition:      brokers ──► librdkafka ──► `tail`, on the task that asks ─┐
+//!                         the writer's reports ─────────────────────────────────────┼─► mailbox ──► next()
+//!   a share of a group:   brokers ──► librdkafka ──► `fetching`, a thread ──────────┘
+//!                                        ▲               │ no room for long
+//!                                        └── pause ──────┘ and polls on, so that the group does not take it for dead
 //! ```
 //!
 //! Invariants:
 //! - records of a partition are delivered in order, each once, from the announced position on;
-//! - nothing waits in the thread for company: what is there goes out, and what comes meanwhile goes with the next;
+//! - nothing waits for company here: what is there goes out, and what comes meanwhile goes with the next;
 //! - a partition that stands still while the log is known to be further is begun anew there, and that is announced. So
 //!   positions without records, and clients that lost their way, keep nobody waiting.
 
 use std::{
     collections::BTreeMap,
+    future::pending,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use rdkafka::{
     Offset as At, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
@@ -27,11 +31,17 @@ use rdkafka::{
 use schemas::{Partition, Position};
 use tokio::{task::spawn_blocking, time::timeout};
 
-use self::fetching::Work;
+use self::{
+    fetching::Work,
+    places::Places,
+    tail::{Consuming, Tail},
+};
 use super::{desk::Desk, mailbox::Mailbox, share::Share};
 use crate::event_log::{Delivery, EventReader, ReadError};
 
 mod fetching;
+mod places;
+mod tail;
 
 /// How long the cluster may take to take a checkpoint.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,8 +54,16 @@ pub(super) struct Follower {
     topic: String,
     mailbox: Arc<Mailbox>,
     desk: Arc<Desk>,
-    /// For a reader of a group.
-    group: Option<Group>,
+    source: Source,
+}
+
+/// Where what is put into the mailbox comes from.
+#[derive(Debug)]
+enum Source {
+    /// Every partition, fetched here.
+    Tail(Tail),
+    /// A share, fetched by a thread.
+    Group(Group),
 }
 
 struct Group {
@@ -63,41 +81,61 @@ impl std::fmt::Debug for Group {
 impl Follower {
     /// Follows every partition from these positions on.
     pub(super) fn broadcast(
-        consumer: Following,
+        consumer: Consuming,
         topic: String,
         desk: Arc<Desk>,
         tails: BTreeMap<Partition, Position>,
     ) -> Result<Self, KafkaError> {
-        let (follower, mut work) = Self::new(consumer, topic, desk);
-        work.begin(tails, Following::assign)?;
-        work.start()?;
-        Ok(follower)
+        let mailbox = Arc::<Mailbox>::default();
+        let places = Places::new(topic.clone(), Arc::clone(&mailbox), Arc::clone(&desk));
+        let source = Source::Tail(Tail::begin(consumer, places, tails)?);
+        Ok(Self { topic, mailbox, desk, source })
+    }
+
+    /// Where its records are put.
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
     }
 
     /// Takes part in the group of the consumer.
     pub(super) fn group(consumer: Following, topic: String, desk: Arc<Desk>) -> Result<Self, KafkaError> {
         consumer.subscribe(&[&topic])?;
-        let (mut follower, work) = Self::new(consumer, topic, desk);
-        let consumer = Arc::downgrade(&work.consumer);
-        follower.group = Some(Group { consumer, committed: BTreeMap::new() });
+        let mailbox = Arc::<Mailbox>::default();
+        let places = Places::new(topic.clone(), Arc::clone(&mailbox), Arc::clone(&desk));
+        let work = Work::new(consumer, places);
+        let group = Group { consumer: Arc::downgrade(&work.consumer), committed: BTreeMap::new() };
         work.start()?;
-        Ok(follower)
+        Ok(Self { topic, mailbox, desk, source: Source::Group(group) })
     }
+}
 
-    fn new(consumer: Following, topic: String, desk: Arc<Desk>) -> (Self, Work) {
-        let mailbox = Arc::new(Mailbox::default());
-        let work = Work::new(Arc::new(consumer), topic.clone(), Arc::clone(&mailbox), Arc::clone(&desk));
-        (Self { topic, mailbox, desk, group: None }, work)
+impl Source {
+    /// Resolves when there may be something in the mailbox. Dropping the future loses nothing.
+    async fn fill(&mut self) {
+        match self {
+            Self::Tail(tail) => tail.fetch().await,
+            // The mailbox says.
+            Self::Group(_) => pending().await,
+        }
     }
 }
 
 #[async_trait]
 impl EventReader for Follower {
     async fn next(&mut self) -> Result<Delivery, ReadError> {
-        tokio::select! {
-            biased;
-            error = self.desk.replaced() => Err(error),
-            delivery = self.mailbox.take() => delivery,
+        // Has its turn, however much comes from this node's own writer.
+        let _ = self.source.fill().now_or_never();
+        loop {
+            let filled = self.mailbox.filled();
+            if let Some(delivery) = self.mailbox.pop() {
+                return delivery;
+            }
+            tokio::select! {
+                biased;
+                error = self.desk.replaced() => return Err(error),
+                () = filled => {}
+                () = self.source.fill() => {}
+            }
         }
     }
 
@@ -105,7 +143,7 @@ impl EventReader for Follower {
         if partition.0 >= self.desk.partitions() {
             return Err(ReadError::NoPartition { partition });
         }
-        let Some(group) = &mut self.group else { return Ok(()) };
+        let Source::Group(group) = &mut self.source else { return Ok(()) };
         self.desk.check()?;
         if group.committed.get(&partition).is_some_and(|committed| *committed >= position) {
             return Ok(());

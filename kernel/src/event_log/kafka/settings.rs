@@ -59,6 +59,7 @@ pub struct KafkaSettings {
     brokers: String,
     prefix: String,
     properties: BTreeMap<String, String>,
+    unhurried: bool,
 }
 
 /// Why settings are no settings.
@@ -107,7 +108,7 @@ impl KafkaSettings {
         if prefix.is_empty() || prefix.len() > PREFIX_LEN_MAX || !prefix.bytes().all(letter) {
             return Err(SettingsError::Prefix { prefix });
         }
-        Ok(Self { brokers, prefix, properties: BTreeMap::new() })
+        Ok(Self { brokers, prefix, properties: BTreeMap::new(), unhurried: false })
     }
 
     /// The same with these properties of librdkafka in place of those that it had: SASL, TLS and whatever else.
@@ -120,6 +121,13 @@ impl KafkaSettings {
         }
         self.properties = properties;
         Ok(self)
+    }
+
+    /// The same for a node without sessions: its readers let brokers wait a moment for company. What it writes itself it hears of from the
+    /// acknowledgement; only others that write to the same partition have its answers wait for that moment.
+    #[must_use]
+    pub fn unhurried(self) -> Self {
+        Self { unhurried: true, ..self }
     }
 
     /// The brokers to begin with.
@@ -192,7 +200,8 @@ impl KafkaSettings {
 
     /// For a reader; `group` is the name behind the prefix.
     pub(super) fn consumer(&self, group: &str) -> ClientConfig {
-        self.reader(group, "1", "500")
+        let (min_bytes, wait_ms) = if self.unhurried { ("16384", "5") } else { ("1", "500") };
+        self.reader(group, min_bytes, wait_ms)
     }
 
     /// A broker waits for so many bytes before it answers, or for so many milliseconds.
@@ -246,6 +255,7 @@ impl fmt::Debug for KafkaSettings {
             .field("prefix", &self.prefix)
             // Values may be secret, in ever new ways.
             .field("properties", &self.properties.keys())
+            .field("unhurried", &self.unhurried)
             .finish()
     }
 }
@@ -316,15 +326,17 @@ mod tests {
     }
 
     #[test]
-    fn readers_of_a_group_let_brokers_wait_unless_they_are_told_otherwise() {
+    fn readers_that_nobody_waits_for_let_brokers_wait_unless_they_are_told_otherwise() {
         let fetch = |config: ClientConfig| {
             ["fetch.min.bytes", "fetch.wait.max.ms"].map(|name| config.get(name).unwrap().to_owned())
         };
         let plain = KafkaSettings::new("a:1", "x").unwrap();
         assert_eq!(fetch(plain.consumer("x")), ["1", "500"]);
         assert_eq!(fetch(plain.group_consumer("x")), ["65536", "50"]);
+        assert_eq!(fetch(plain.clone().unhurried().consumer("x")), ["16384", "5"]);
         let set = plain.with_properties(properties(&[("fetch.min.bytes", "7")])).unwrap();
         assert_eq!(fetch(set.group_consumer("x")), ["7", "50"]);
+        assert_eq!(fetch(set.unhurried().consumer("x")), ["7", "5"]);
     }
 
     #[test]

@@ -91,3 +91,4 @@ mod mocked {
 }
 
 mod faults;
+mod own;

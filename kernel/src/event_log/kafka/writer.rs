@@ -16,15 +16,16 @@
 //! (idempotence). If that chain breaks for good, the client refuses everything from then on; it is replaced.
 
 use std::{
-    io,
+    io, mem,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::Duration,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use rdkafka::{
     ClientConfig, ClientContext, Message, Timestamp as KafkaTimestamp,
@@ -42,9 +43,10 @@ use tokio::{
 use super::{
     context::Told,
     desk::{Desk, Heard},
+    mailbox::Mailbox,
     native,
 };
-use crate::event_log::{AppendError, NewRecord, Place, partition_of};
+use crate::event_log::{AppendError, Header, NewRecord, Place, Record, partition_of};
 
 /// Most bytes that wait to be acknowledged; a batch that is larger by itself goes alone.
 const ROOM: u32 = 64 * 1_024 * 1_024;
@@ -62,9 +64,14 @@ pub(super) struct Writer {
     partitions: u32,
     config: ClientConfig,
     desk: Arc<Desk>,
+    readers: Arc<Readers>,
     room: Arc<Semaphore>,
     line: Mutex<Line>,
 }
+
+/// Readers of this log at this node that take what was written here without waiting until the brokers give it back.
+#[derive(Debug, Default)]
+struct Readers(Mutex<Vec<Weak<Mailbox>>>);
 
 /// A client, and the end of its thread.
 struct Line {
@@ -78,6 +85,7 @@ struct Line {
 struct Reports {
     told: Told,
     desk: Arc<Desk>,
+    readers: Arc<Readers>,
     /// Where the records of this client came to stand, which can only rise.
     reported: Heard,
 }
@@ -86,6 +94,9 @@ struct Reports {
 struct Slot {
     batch: Arc<Mutex<Handed>>,
     index: usize,
+    key: Bytes,
+    value: Bytes,
+    headers: Vec<Header>,
 }
 
 /// A batch in the queue.
@@ -113,9 +124,17 @@ impl Writer {
         partitions: u32,
         desk: Arc<Desk>,
     ) -> Result<Self, KafkaError> {
-        let line = Mutex::new(Line::start(0, &config, &desk)?);
+        let readers = Arc::default();
+        let line = Mutex::new(Line::start(0, &config, &desk, &readers)?);
         let room = Arc::new(Semaphore::new(ROOM as usize));
-        Ok(Self { topic, partitions, config, desk, room, line })
+        Ok(Self { topic, partitions, config, desk, readers, room, line })
+    }
+
+    /// From now on the reader of this mailbox is told of each record as it is acknowledged, until it is gone.
+    pub(super) fn tell(&self, mailbox: &Arc<Mailbox>) {
+        let mut readers = self.readers.0.lock();
+        readers.retain(|reader| reader.strong_count() > 0);
+        readers.push(Arc::downgrade(mailbox));
     }
 
     /// How many clients broke for good and were replaced.
@@ -133,7 +152,7 @@ impl Writer {
         let Ok(Ok(room)) = timeout_at(deadline, room).await else {
             return Err(unavailable("too much waits to be acknowledged by the brokers".to_owned()));
         };
-        let answered = self.hand_over(&batch, room).map_err(|error| unavailable(error.to_string()))?;
+        let answered = self.hand_over(batch, room).map_err(|error| unavailable(error.to_string()))?;
         match timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(AppendError::Unknown { reason: "the log is closed".to_owned() }),
@@ -144,7 +163,7 @@ impl Writer {
     /// Puts a batch into the queue. On an error nothing of it is there.
     fn hand_over(
         &self,
-        batch: &[NewRecord],
+        batch: Vec<NewRecord>,
         room: OwnedSemaphorePermit,
     ) -> Result<oneshot::Receiver<Result<Vec<Place>, AppendError>>, KafkaError> {
         let (answer, answered) = oneshot::channel();
@@ -158,16 +177,20 @@ impl Writer {
         let mut line = self.line.lock();
         if let Some((code, reason)) = line.producer.client().fatal_error() {
             tracing::warn!(%code, reason, "the kafka client that writes is broken and is replaced");
-            *line = Line::start(line.number.saturating_add(1), &self.config, &self.desk)?;
+            *line = Line::start(line.number.saturating_add(1), &self.config, &self.desk, &self.readers)?;
         }
-        for (index, record) in batch.iter().enumerate() {
-            let slot = Box::new(Slot { batch: Arc::clone(&handed), index });
+        for (index, record) in batch.into_iter().enumerate() {
             let partition = partition_of(&record.key, self.partitions);
-            let outgoing = BaseRecord::with_opaque_to(&self.topic, slot)
+            let native = native_headers(&record.headers);
+            let NewRecord { key, value, headers } = record;
+            let key = Bytes::copy_from_slice(key.as_str().as_bytes());
+            let batch = Arc::clone(&handed);
+            let slot = Slot { batch, index, key: key.clone(), value: value.clone(), headers };
+            let outgoing = BaseRecord::with_opaque_to(&self.topic, Box::new(slot))
                 .partition(partition.0.cast_signed())
-                .key(record.key.as_str())
-                .payload(&*record.value)
-                .headers(headers(record));
+                .key(&*key)
+                .payload(&*value)
+                .headers(native);
             if let Err((error, outgoing)) = line.producer.send(outgoing) {
                 outgoing.delivery_opaque.report(Err(Failure::before_sending(&error)));
             }
@@ -177,9 +200,15 @@ impl Writer {
 }
 
 impl Line {
-    fn start(number: u32, config: &ClientConfig, desk: &Arc<Desk>) -> Result<Self, KafkaError> {
+    fn start(
+        number: u32,
+        config: &ClientConfig,
+        desk: &Arc<Desk>,
+        readers: &Arc<Readers>,
+    ) -> Result<Self, KafkaError> {
+        let (desk, readers) = (Arc::clone(desk), Arc::clone(readers));
         let reported = Heard::nothing(desk.partitions());
-        let reports = Reports { told: Told::of("writer"), desk: Arc::clone(desk), reported };
+        let reports = Reports { told: Told::of("writer"), desk, readers, reported };
         let producer = Arc::new(BaseProducer::from_config_and_context(config, reports)?);
         let closed = Arc::new(AtomicBool::new(false));
         let (ours, end) = (Arc::clone(&producer), Arc::clone(&closed));
@@ -230,7 +259,7 @@ impl ClientContext for Reports {
 impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Slot>;
 
-    fn delivery(&self, delivered: &DeliveryResult<'_>, slot: Box<Slot>) {
+    fn delivery(&self, delivered: &DeliveryResult<'_>, mut slot: Box<Slot>) {
         let outcome = match delivered {
             Ok(message) => place(message),
             Err((error, message)) => Err(Failure {
@@ -246,8 +275,18 @@ impl ProducerContext for Reports {
                 // So it is in a topic that was made anew.
                 self.desk.suspect();
             }
+            // Before the answer: who waits for it goes on to wait for the reader.
+            self.readers.tell(place.partition, &slot.record(*place));
         }
         slot.report(outcome);
+    }
+}
+
+impl Readers {
+    fn tell(&self, partition: Partition, record: &Record) {
+        for reader in self.0.lock().iter().filter_map(Weak::upgrade) {
+            reader.put_own(partition, record);
+        }
     }
 }
 
@@ -284,6 +323,17 @@ impl Failure {
 }
 
 impl Slot {
+    /// The record as readers see it.
+    fn record(&mut self, place: Place) -> Record {
+        Record {
+            offset: place.offset,
+            recorded_at: place.recorded_at,
+            key: mem::take(&mut self.key),
+            value: mem::take(&mut self.value),
+            headers: mem::take(&mut self.headers),
+        }
+    }
+
     fn report(self, outcome: Result<Place, Failure>) {
         let mut batch = self.batch.lock();
         match outcome {
@@ -327,16 +377,16 @@ fn is_refusal(error: &KafkaError) -> bool {
     matches!(error.rdkafka_error_code(), Some(MessageSizeTooLarge | InvalidMessageSize | InvalidRecord))
 }
 
-fn headers(record: &NewRecord) -> OwnedHeaders {
-    let none = OwnedHeaders::new_with_capacity(record.headers.len());
-    record.headers.iter().fold(none, |headers, header| {
+fn native_headers(headers: &[Header]) -> OwnedHeaders {
+    let none = OwnedHeaders::new_with_capacity(headers.len());
+    headers.iter().fold(none, |headers, header| {
         headers.insert(KafkaHeader { key: &header.name, value: Some(&*header.value) })
     })
 }
 
 /// How much room a batch takes, at most all there is.
 fn weight(batch: &[NewRecord]) -> u32 {
-    let header = |header: &crate::event_log::Header| header.name.len() + header.value.len();
+    let header = |header: &Header| header.name.len() + header.value.len();
     let record = |record: &NewRecord| {
         let headers: usize = record.headers.iter().map(header).sum();
         (record.key.as_str().len() + record.value.len() + headers).max(RECORD_WEIGHT_MIN)

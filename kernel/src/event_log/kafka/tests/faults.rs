@@ -11,7 +11,7 @@ use crate::event_log::{Delivery, conformance::PATIENCE};
 
 const ALL: i32 = -1;
 
-async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("it comes within the patience of the suite")
 }
 
@@ -19,12 +19,12 @@ fn record(value: &str) -> NewRecord {
     NewRecord { key: "tea".parse().unwrap(), value: value.to_owned().into(), headers: Vec::new() }
 }
 
-async fn append(log: &SharedLog, value: &str) -> Place {
+pub(super) async fn append(log: &SharedLog, value: &str) -> Place {
     soon(log.append(vec![record(value)])).await.unwrap()[0]
 }
 
 /// The values that the reader brings, until so many are there.
-async fn values(reader: &mut dyn EventReader, count: usize) -> Vec<String> {
+pub(super) async fn values(reader: &mut dyn EventReader, count: usize) -> Vec<String> {
     let mut values = Vec::new();
     while values.len() < count {
         if let Ok(Delivery::Records { records, .. }) = soon(reader.next()).await {
