@@ -26,53 +26,38 @@ mod subscription;
 pub mod switchover;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod upgrade;
 
-use std::{
-    fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use kernel::{clock::Clock, command::SharedSink, crash::crash, identity::TokenKey, mirror::Mirror};
+use kernel::{clock::Clock, command::SharedSink, identity::TokenKey, mirror::Mirror};
 use tokio::{
-    runtime, select,
     sync::{mpsc, oneshot},
-    task::LocalSet,
     time::timeout,
 };
 
 pub use protocol::{Disconnect, ErrorCode, Unsubscribe};
+pub use threads::Threads;
 pub use upgrade::routes;
 
 use presence::Presence;
-use shard::{Mail, Shard, Surroundings};
+use shard::{Mail, Surroundings};
 
 /// Most letters that wait in the mailbox of a shard.
 const MAIL_LEN_MAX: usize = 4_096;
-/// Most folded stretches that wait for a shard; then the mirror waits for it.
-const FOLDED_LEN_MAX: usize = 256;
-
 /// How long beyond the window a shard may take to close its sessions.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How fanout is set up.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Settings {
-    /// How many threads deliver; at least 1.
-    pub shards: usize,
+    /// Those that deliver, a shard on each.
+    pub threads: Threads,
     /// Origins (`https://chat.example`) whose pages may connect, besides pages that this server itself served.
     pub allowed_origins: Vec<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { shards: 1, allowed_origins: Vec::new() }
-    }
 }
 
 /// See the module. Shared as `Arc<Fanout>`.
@@ -80,8 +65,8 @@ pub struct Fanout {
     shards: Arc<Vec<mpsc::Sender<Mail>>>,
     next: std::sync::atomic::AtomicUsize,
     allowed_origins: Vec<String>,
-    /// Dropped with this value, which ends the threads.
-    _running: Vec<oneshot::Sender<()>>,
+    /// Dropped with this value, and so ended.
+    _threads: Threads,
 }
 
 impl fmt::Debug for Fanout {
@@ -92,29 +77,21 @@ impl fmt::Debug for Fanout {
 
 impl Fanout {
     /// Starts the shards. They run until the value is dropped.
-    ///
-    /// # Errors
-    /// A thread or its runtime could not be made.
     pub fn start(
         mirror: &Arc<Mirror>,
         sink: SharedSink,
         key: Arc<TokenKey>,
         clock: Arc<dyn Clock>,
         settings: Settings,
-    ) -> io::Result<Arc<Self>> {
-        let len = settings.shards.max(1);
-        let (shards, mails): (Vec<_>, Vec<_>) = (0..len).map(|_| mpsc::channel(MAIL_LEN_MAX)).unzip();
-        let shards = Arc::new(shards);
+    ) -> Arc<Self> {
+        let Settings { mut threads, allowed_origins } = settings;
+        let (shards, mails) = (0..threads.len()).map(|_| mpsc::channel(MAIL_LEN_MAX)).unzip();
+        let shards: Arc<Vec<_>> = Arc::new(shards);
         let presence = Arc::new(Presence::default());
         let mirror = Arc::clone(mirror);
         let around = Surroundings { mirror, sink, key, clock, presence, shards: Arc::clone(&shards) };
-        let running = mails
-            .into_iter()
-            .enumerate()
-            .map(|(number, mail)| spawn(number, around.clone(), mail))
-            .collect::<io::Result<_>>()?;
-        let allowed_origins = settings.allowed_origins;
-        Ok(Arc::new(Self { shards, next: 0.into(), allowed_origins, _running: running }))
+        threads.begin(&around, mails);
+        Arc::new(Self { shards, next: 0.into(), allowed_origins, _threads: threads })
     }
 
     /// Takes a connection whose handshake is done; `ahead` is what was read of it already.
@@ -150,27 +127,4 @@ impl Fanout {
         let own = origin.split_once("://").map(|(_, authority)| authority);
         (own.is_some() && own == host) || self.allowed_origins.iter().any(|allowed| allowed == origin)
     }
-}
-
-/// Starts the thread of one shard; it ends when the answer is dropped.
-fn spawn(number: usize, around: Surroundings, mail: mpsc::Receiver<Mail>) -> io::Result<oneshot::Sender<()>> {
-    let (running, stopped) = oneshot::channel();
-    let (watcher, folded) = mpsc::channel(FOLDED_LEN_MAX);
-    around.mirror.watch(watcher);
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
-        let serve = || {
-            LocalSet::new().block_on(&runtime, async {
-                let shard = Shard::new(around);
-                select! {
-                    () = shard.run(mail, folded) => {}
-                    _ = stopped => {}
-                }
-            });
-        };
-        if catch_unwind(AssertUnwindSafe(serve)).is_err() {
-            crash("shard");
-        }
-    })?;
-    Ok(running)
 }

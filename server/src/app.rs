@@ -167,16 +167,18 @@ impl Followers {
         if !commands && !sessions {
             return Ok(None);
         }
-        let mirror = Mirror::start(Arc::clone(log), Arc::clone(history)).await?;
-        let ingest = Ingest::new(Arc::clone(&mirror), Arc::clone(clock));
-        let fanout = if sessions {
-            let sink = Arc::clone(&ingest) as _;
-            let allowed_origins = settings.allowed_origins.clone();
-            let around = fanout::Settings { shards: settings.shards, allowed_origins };
-            Some(Fanout::start(&mirror, sink, Arc::clone(key), Arc::clone(clock), around)?)
-        } else {
-            None
+        let threads = if sessions { Some(fanout::Threads::start(settings.shards)?) } else { None };
+        let mirror = Mirror::start(Arc::clone(log), Arc::clone(history));
+        let mirror = match threads.as_ref().and_then(fanout::Threads::beside_the_shard) {
+            Some(runtime) => runtime.spawn(mirror).await??,
+            None => mirror.await?,
         };
+        let ingest = Ingest::new(Arc::clone(&mirror), Arc::clone(clock));
+        let fanout = threads.map(|threads| {
+            let settings = fanout::Settings { threads, allowed_origins: settings.allowed_origins.clone() };
+            let sink = Arc::clone(&ingest) as _;
+            Fanout::start(&mirror, sink, Arc::clone(key), Arc::clone(clock), settings)
+        });
         Ok(Some(Self { mirror, ingest: commands.then_some(ingest), fanout }))
     }
 }

@@ -27,7 +27,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest, protocol::CloseFrame},
 };
 
-use crate::{Fanout, Settings, routes};
+use crate::{Fanout, Settings, Threads, routes};
 
 /// Long enough for anything that will come; a test that waits for it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,8 +92,9 @@ impl Node {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let sink = Arc::new(Appender(log.clone()));
         let key = || TokenKey::new(&[7; 32]);
-        let settings = Settings { shards: 2, allowed_origins: vec!["https://chat.example".to_owned()] };
-        let fanout = Fanout::start(&mirror, sink, Arc::new(key()), clock, settings).unwrap();
+        let threads = Threads::start(2).unwrap();
+        let settings = Settings { threads, allowed_origins: vec!["https://chat.example".to_owned()] };
+        let fanout = Fanout::start(&mirror, sink, Arc::new(key()), clock, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, Arc::clone(&fanout)));
