@@ -41,8 +41,11 @@ const TOGETHER_MAX: usize = 8;
 const ROUND_LEN_MAX: usize = 4 * BATCH_LEN_MAX;
 /// From how many records on a round is worth its cost.
 const ROUND_LEN_MIN: usize = 500;
-/// From the beginning of a round that was not to that of the next, at least.
+/// From the beginning of a round that was not to that of the next: at least, at most, and as many times as long as the round took, so that
+/// small rounds keep the servers of the history busy for a small part of the time, however slow they are.
 const ROUND_INTERVAL: Duration = Duration::from_millis(50);
+const ROUND_INTERVAL_MAX: Duration = Duration::from_millis(250);
+const ROUND_SHARE: u32 = 20;
 /// From when a checkpoint could be committed until it is. One that is behind costs a restart that much reading.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -184,19 +187,20 @@ impl Projector {
         {
             self.next = join(&mut self.at_hand, delivery);
         }
-        let len: usize = self.at_hand.iter().filter_map(records_of).map(|(_, records)| records.len()).sum();
-        self.round = Instant::now() + if len < ROUND_LEN_MIN { ROUND_INTERVAL } else { Duration::ZERO };
         Ok(())
     }
 
     /// Brings the records at hand into the history. Records of a partition that is not ours would have no
     /// place to go on from.
     async fn take(&mut self) -> Result<(), ProjectError> {
+        let begun = Instant::now();
         let records: HashMap<_, _> = self.at_hand.iter().filter_map(records_of).collect();
+        let len = records.values().map(|records| records.len()).sum();
         let takes = self.assigned.iter_mut().filter_map(|(partition, assignment)| {
             records.get(partition).map(|records| assignment.fold.take(records))
         });
         let outcomes = join_all(takes).await;
+        self.round = begun + interval(len, begun.elapsed());
         self.commit.get_or_insert_with(|| Instant::now() + COMMIT_INTERVAL);
         outcomes.into_iter().collect()
     }
@@ -280,6 +284,15 @@ impl Projector {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// How long from the beginning of a round of so many records, which took so long, to that of the next.
+fn interval(len: usize, took: Duration) -> Duration {
+    if len < ROUND_LEN_MIN {
+        (took * ROUND_SHARE).clamp(ROUND_INTERVAL, ROUND_INTERVAL_MAX)
+    } else {
+        Duration::ZERO
     }
 }
 

@@ -371,3 +371,12 @@ fn a_round_takes_so_many_records_of_a_partition_so_many_partitions_and_nothing_e
     assert_eq!(join(&mut round, records(8, 1)), Some(records(8, 1)));
     assert_eq!(join(&mut round, records(7, 1)), None);
 }
+
+#[test]
+fn small_rounds_take_a_small_part_of_the_time_within_bounds() {
+    let ms = Duration::from_millis;
+    for (took, interval_ms) in [(0, 50), (2, 50), (3, 60), (12, 240), (13, 250), (5_000, 250)] {
+        assert_eq!(interval(ROUND_LEN_MIN - 1, ms(took)), ms(interval_ms), "{took}");
+        assert_eq!(interval(ROUND_LEN_MIN, ms(took)), Duration::ZERO);
+    }
+}
