@@ -55,6 +55,20 @@ pub enum Backing {
     Servers(Box<Servers>),
 }
 
+impl Backing {
+    /// The same for a node without sessions: see [`KafkaSettings::unhurried`].
+    #[must_use]
+    pub fn unhurried(self) -> Self {
+        match self {
+            Self::Embedded => Self::Embedded,
+            Self::Servers(servers) => {
+                let Servers { log, registry, history } = *servers;
+                Self::Servers(Box::new(Servers { log: log.unhurried(), registry, history }))
+            }
+        }
+    }
+}
+
 /// The servers that log and history are on.
 #[derive(Debug, Clone)]
 pub struct Servers {

@@ -79,6 +79,7 @@ impl ServeArgs {
                 "with the embedded log one process does everything: leave --role out, or give --log and --history"
             );
         }
+        let backing = if roles.has(Role::Fanout) { backing } else { backing.unhurried() };
         let origins = if self.allow_origin.is_empty() {
             read_all(&file.allow_origin, origin)?
         } else {
