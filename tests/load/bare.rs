@@ -1,5 +1,6 @@
-//! What HTTP costs by itself: a server that does nothing but hand a record to librdkafka for each request, and answer when the brokers have
-//! acknowledged it. No token is looked at, nothing is read of the body, no rule is checked, no repetition is noticed.
+//! What HTTP and sockets cost by themselves: a server that does nothing but hand a record to librdkafka for each request, and answer when the
+//! brokers have acknowledged it. No token is looked at, nothing is read of the body, no rule is checked, no repetition is noticed. And a
+//! relay that writes each record to a socket as it is consumed, unread.
 
 use std::{
     convert::Infallible,
@@ -16,13 +17,18 @@ use hyper::{
     Request, Response, StatusCode, body::Bytes, body::Incoming, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{
+    Message,
+    consumer::StreamConsumer,
+    producer::{FutureProducer, FutureRecord},
+};
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    task::{JoinHandle, spawn_blocking},
 };
 
-use crate::{message::Record, producing};
+use crate::{consuming, message::Record, producing, socket};
 
 /// As long as what a `tidings` answers to a post.
 const ANSWER_LEN: usize = 160;
@@ -69,6 +75,57 @@ impl Bare {
 impl Drop for Bare {
     fn drop(&mut self) {
         self.serving.abort();
+    }
+}
+
+/// Writes what is appended to a topic to whoever connects last, each record in a frame as a session gets it. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pub(crate) address: String,
+    relaying: JoinHandle<()>,
+}
+
+impl Relay {
+    /// Listens on loopback.
+    pub(crate) async fn start(brokers: &str, topic: &str) -> anyhow::Result<Self> {
+        let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+        let consumer: StreamConsumer =
+            spawn_blocking(move || consuming::at_the_tail(&brokers, &topic)).await??;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?.to_string();
+        let relaying = tokio::spawn(async move {
+            if let Err(error) = relay(&consumer, &listener).await {
+                eprintln!("the bare relay ended: {error:#}");
+            }
+        });
+        Ok(Self { address, relaying })
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.relaying.abort();
+    }
+}
+
+async fn relay(consumer: &StreamConsumer, listener: &TcpListener) -> anyhow::Result<()> {
+    let mut reader = None;
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted?;
+                stream.set_nodelay(true)?;
+                reader = Some(stream);
+            }
+            message = consumer.recv() => {
+                let message = message?;
+                let frame = socket::text_frame(message.payload().unwrap_or_default())?;
+                if let Some(reader) = &mut reader {
+                    // Whoever went away is replaced by the next who comes.
+                    let _ = reader.write_all(&frame).await;
+                }
+            }
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context, ensure};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
+    config::FromClientConfig,
+    consumer::{BaseConsumer, Consumer, DefaultConsumerContext},
 };
 use server::measure::{Latencies, Schedule};
 
@@ -34,7 +35,7 @@ pub(crate) fn produce_and_consume(
     records: &[Record],
     pace: Pace,
 ) -> anyhow::Result<Latencies> {
-    let consumer = consumer_at_the_tail(brokers, topic)?;
+    let consumer: BaseConsumer = at_the_tail(brokers, topic)?;
     // A first look, so that fetching has begun.
     ensure!(consumer.poll(POLL_WAIT).is_none(), "somebody else writes to {topic}");
     let schedule = pace.schedule(Instant::now() + POLL_WAIT);
@@ -77,9 +78,12 @@ fn consume(
     Ok(Latencies::new(latencies.into_iter().filter_map(counts).collect()))
 }
 
-/// Reads every partition from its tail on, as soon as something is there.
-fn consumer_at_the_tail(brokers: &str, topic: &str) -> anyhow::Result<BaseConsumer> {
-    let consumer: BaseConsumer = ClientConfig::new()
+/// Reads every partition from its tail on, as soon as something is there. Blocks.
+pub(crate) fn at_the_tail<C>(brokers: &str, topic: &str) -> anyhow::Result<C>
+where
+    C: Consumer<DefaultConsumerContext> + FromClientConfig,
+{
+    let consumer: C = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "bench")
         .set("enable.auto.commit", "false")

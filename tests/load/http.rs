@@ -2,6 +2,8 @@
 //!
 //! It knows just as much of HTTP as the answers of a `tidings` need: a head, and a body with `content-length`.
 
+use std::{io, os::fd::AsFd};
+
 use anyhow::{Context, ensure};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -38,6 +40,11 @@ impl Connection {
     /// Sends a request and waits for the whole answer.
     pub(crate) async fn call(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
+        self.answer().await
+    }
+
+    /// Waits for the whole answer to a request that was sent.
+    pub(crate) async fn answer(&mut self) -> anyhow::Result<Answer<'_>> {
         self.buffer.clear();
         loop {
             ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the server closed the connection");
@@ -48,6 +55,11 @@ impl Connection {
         }
         let (status, _, body) = parts(&self.buffer)?.context("a whole answer has its parts")?;
         Ok(Answer { status, body })
+    }
+
+    /// Another hold on the connection, by which a thread that does not wait for answers can send requests.
+    pub(crate) fn sender(&self) -> io::Result<std::net::TcpStream> {
+        Ok(self.stream.as_fd().try_clone_to_owned()?.into())
     }
 
     /// The connection, for another protocol.

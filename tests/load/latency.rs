@@ -3,28 +3,29 @@
 //! Invariant: all latencies count from when a message was due ([`Schedule`]), so whoever falls behind is charged for it.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    io::Write,
+    net::TcpStream,
+    sync::mpsc as std_mpsc,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
+use futures_util::future::try_join_all;
 use serde::Serialize;
 use server::measure::{Latencies, Schedule};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     task::{JoinSet, spawn_blocking},
     time::timeout,
 };
 
 use crate::{
+    bare::{Bare, Relay},
     consuming,
     cpu::{Processes, Spent},
     http::Connection,
-    message::{AUTHOR, PostRequest, Records},
+    message::{AUTHOR, PostRequest, Record, Records},
     posts,
     rig::{Rig, on_one_thread},
     socket::Session,
@@ -54,6 +55,8 @@ pub(crate) struct Latency {
     pub(crate) messages: u64,
     /// librdkafka's producer and consumer.
     pub(crate) floor: Percentiles,
+    /// HTTP to a socket with nothing but that in between ([`bare`](crate::bare)), all of it in this process.
+    pub(crate) bare: Percentiles,
     /// HTTP to WebSocket.
     pub(crate) ours: Percentiles,
     pub(crate) p50_ratio: f64,
@@ -99,28 +102,48 @@ pub(crate) async fn measure(rig: &Rig, pace: Pace) -> anyhow::Result<Latency> {
     let warm_up = Pace { time: WARM_UP, ..pace };
     floor(rig, &topic, warm_up).await.context("the floor, to warm the broker up")?;
     let before = floor(rig, &topic, pace).await?;
+    let bare = bare(rig, &topic, warm_up, pace).await.context("bare HTTP and a bare relay")?;
     let (ours, cpu) = ours(rig, warm_up, pace).await?;
     let after = floor(rig, &topic, pace).await?;
     let better = if after.at(0.5) < before.at(0.5) { after } else { before };
-    let (floor, ours) = (Percentiles::from(&better), Percentiles::from(&ours));
+    let [floor, bare, ours] = [&better, &bare, &ours].map(Percentiles::from);
     Ok(Latency {
         rate_per_s: pace.rate,
         messages: pace.messages(),
         p50_ratio: ours.p50_ms / floor.p50_ms,
         p99_ratio: ours.p99_ms / floor.p99_ms,
         floor,
+        bare,
         ours,
         cpu,
     })
 }
 
 async fn floor(rig: &Rig, topic: &str, pace: Pace) -> anyhow::Result<Latencies> {
-    let making = Records::new();
-    let name = |number: u64| format!("bench-{}", number % CONVERSATIONS as u64);
-    let records = (0..pace.run_in() + pace.messages()).map(|number| making.post(&name(number), number));
-    let records: Vec<_> = records.collect::<anyhow::Result<_>>()?;
+    let records = records(pace.run_in() + pace.messages())?;
     let (brokers, topic) = (rig.brokers.clone(), topic.to_owned());
     spawn_blocking(move || consuming::produce_and_consume(&brokers, &topic, &records, pace)).await?
+}
+
+/// Records with numbers from 0 on.
+fn records(count: u64) -> anyhow::Result<Vec<Record>> {
+    let making = Records::new();
+    let name = |number: u64| format!("bench-{}", number % CONVERSATIONS as u64);
+    (0..count).map(|number| making.post(&name(number), number)).collect()
+}
+
+async fn bare(rig: &Rig, topic: &str, warm_up: Pace, pace: Pace) -> anyhow::Result<Latencies> {
+    let records = records(warm_up.messages() + pace.messages())?;
+    let server = Bare::start(&rig.brokers, topic, records.into(), 0).await?;
+    let relay = Relay::start(&rig.brokers, topic).await?;
+    let run = Run {
+        ingest: server.address.clone(),
+        sessions: Sessions::Bare { relay: relay.address.clone() },
+        token: String::new(),
+        conversations: vec!["bench".to_owned()],
+        processes: rig.processes(&[]),
+    };
+    Ok(run.twice(warm_up, pace).await?.0)
 }
 
 /// Each role is a process of its own, as it would be in service: the posts go to one, the sessions are at another, and the history is
@@ -135,43 +158,69 @@ async fn ours(rig: &Rig, warm_up: Pace, pace: Pace) -> anyhow::Result<(Latencies
     let processes = rig.processes(&[&ingest, &fanout, &store]);
     let run = Run {
         ingest: ingest.address.clone(),
-        fanout: fanout.address.clone(),
+        sessions: Sessions::Fanout { address: fanout.address.clone() },
         token,
         conversations,
         processes,
     };
-    on_one_thread(move || async move {
-        run.once(warm_up, 0).await?;
-        run.once(pace, warm_up.messages()).await
-    })
-    .await
+    run.twice(warm_up, pace).await
 }
 
 struct Run {
     ingest: String,
-    fanout: String,
+    sessions: Sessions,
     token: String,
     conversations: Vec<String>,
     processes: Processes,
 }
 
-/// What the connections of a run share.
-struct Posting {
-    /// One for each message that is due.
-    due: Semaphore,
-    next: AtomicU64,
+/// Where messages arrive.
+enum Sessions {
+    /// At a session for each conversation.
+    Fanout { address: String },
+    /// At one socket.
+    Bare { relay: String },
+}
+
+/// Sends requests when they are due, on a thread of its own, as the floor's producer does.
+struct Sender {
+    connections: Vec<TcpStream>,
+    /// Connections that have their answer.
+    idle: std_mpsc::Receiver<usize>,
+    /// One for each conversation.
+    requests: Vec<PostRequest>,
+    first: u64,
     total: u64,
-    /// Nobody waits for the messages any more.
-    over: AtomicBool,
+    schedule: Schedule,
+}
+
+impl Sessions {
+    async fn open(&self, token: &str, conversations: &[String]) -> anyhow::Result<Vec<Session>> {
+        match self {
+            Self::Fanout { address } => {
+                let sessions = conversations.iter().map(|name| Session::subscribe(address, token, name));
+                try_join_all(sessions).await
+            }
+            Self::Bare { relay } => Ok(vec![Session::bare(relay).await?]),
+        }
+    }
 }
 
 impl Run {
+    /// What counts is the second run.
+    async fn twice(self, warm_up: Pace, pace: Pace) -> anyhow::Result<(Latencies, Spent)> {
+        on_one_thread(move || async move {
+            self.once(warm_up, 0).await?;
+            self.once(pace, warm_up.messages()).await
+        })
+        .await
+    }
+
     /// Posts messages with numbers from `first` on, and gives the time until each was at its session.
     async fn once(&self, pace: Pace, first: u64) -> anyhow::Result<(Latencies, Spent)> {
         let (seen, mut arrivals) = mpsc::channel(1_024);
         let mut tasks = JoinSet::new();
-        for conversation in &self.conversations {
-            let mut session = Session::subscribe(&self.fanout, &self.token, conversation).await?;
+        for mut session in self.sessions.open(&self.token, &self.conversations).await? {
             let seen = seen.clone();
             tasks.spawn_local(async move {
                 loop {
@@ -184,36 +233,28 @@ impl Run {
             });
         }
         let total = pace.messages();
-        let posting = Arc::new(Posting {
-            due: Semaphore::new(0),
-            next: AtomicU64::new(0),
-            total,
-            over: AtomicBool::new(false),
-        });
-        for _ in 0..CONNECTIONS {
+        let (answered, idle) = std_mpsc::channel();
+        let mut connections = Vec::new();
+        for index in 0..CONNECTIONS {
             let mut connection = Connection::open(&self.ingest).await?;
-            let posting = Arc::clone(&posting);
-            let mut requests: Vec<_> =
-                self.conversations.iter().map(|name| PostRequest::new(name, &self.token)).collect();
+            connections.push(connection.sender()?);
+            let answered = answered.clone();
             tasks.spawn_local(async move {
-                while let Some(number) = posting.take().await {
-                    let turn = usize::try_from(number)? % requests.len();
-                    let request = requests.get_mut(turn).context("a conversation for each turn")?;
-                    let answer = connection.call(request.numbered(first + number)).await?;
-                    ensure!(
-                        answer.status == 201,
-                        "{}: {}",
-                        answer.status,
-                        String::from_utf8_lossy(answer.body)
-                    );
+                loop {
+                    // Whoever keeps the time is gone only when all is sent.
+                    let _ = answered.send(index);
+                    let answer = connection.answer().await?;
+                    let said = || String::from_utf8_lossy(answer.body);
+                    ensure!(answer.status == 201, "{}: {}", answer.status, said());
                 }
-                // Until the sessions have everything.
-                std::future::pending().await
             });
         }
+        drop(answered);
         let meter = self.processes.measure();
         let schedule = pace.schedule(Instant::now() + Duration::from_millis(100));
-        let keeper = posting.keep_time(schedule)?;
+        let requests = self.conversations.iter().map(|name| PostRequest::new(name, &self.token)).collect();
+        let sender = Sender { connections, idle, requests, first, total, schedule };
+        let sending = thread::Builder::new().name("bench-time".to_owned()).spawn(|| sender.run())?;
         let mut latencies = Vec::new();
         let end = pace.time + GRACE;
         let counting = async {
@@ -228,33 +269,28 @@ impl Run {
             counted = timeout(end, counting) => counted.context("not every message came to a session"),
             Some(ended) = tasks.join_next() => Ok(ended?),
         };
-        posting.over.store(true, Ordering::Relaxed);
-        keeper.thread().unpark();
+        // Ends the thread, should it still wait for a connection.
+        drop(tasks);
         counted??;
+        sending.join().map_err(|_| anyhow::anyhow!("the thread that sends panicked"))??;
         #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
         let spent = meter.spent_on(total as f64);
         Ok((Latencies::new(latencies), spent))
     }
 }
 
-impl Posting {
-    /// The next message, once it is due; `None` when there is none left.
-    async fn take(&self) -> Option<u64> {
-        self.due.acquire().await.ok()?.forget();
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        (number < self.total).then_some(number)
-    }
-
-    /// Starts the thread that gives out a permit whenever a message is due, and in the end one for each connection to stop with.
-    fn keep_time(self: &Arc<Self>, schedule: Schedule) -> anyhow::Result<thread::JoinHandle<()>> {
-        let posting = Arc::clone(self);
-        let keep = move || {
-            for number in 0..posting.total {
-                schedule.wait(number, || posting.over.load(Ordering::Relaxed));
-                posting.due.add_permits(1);
-            }
-            posting.due.add_permits(CONNECTIONS);
-        };
-        Ok(thread::Builder::new().name("bench-time".to_owned()).spawn(keep)?)
+impl Sender {
+    fn run(mut self) -> anyhow::Result<()> {
+        for number in 0..self.total {
+            self.schedule.wait(number, || false);
+            // None is left if the run was given up.
+            let Ok(connection) = self.idle.recv() else { break };
+            let turn = usize::try_from(number)? % self.requests.len();
+            let request = self.requests.get_mut(turn).context("a request for each turn")?;
+            let mut connection = self.connections.get(connection).context("a connection for each number")?;
+            // It does not block, and need not: the request before was read to its end.
+            connection.write_all(request.numbered(self.first + number))?;
+        }
+        Ok(())
     }
 }

@@ -136,10 +136,12 @@ fn print_posts(posts: &Posts, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn print_latency(latency: &Latency, out: &mut impl Write) -> anyhow::Result<()> {
-    let Latency { rate_per_s, messages, floor, ours, p50_ratio, p99_ratio, cpu } = latency;
+    let Latency { rate_per_s, messages, floor, bare, ours, p50_ratio, p99_ratio, cpu } = latency;
     writeln!(out, "\nLATENCY      ms, {messages} messages at {rate_per_s} a second, from when each was due")?;
     writeln!(out, "  {:<22} {:>9} {:>9} {:>9} {:>9}", "", "p50", "p99", "p99.9", "max")?;
-    for (name, row) in [("produce to consume", floor), ("HTTP to WebSocket", ours)] {
+    for (name, row) in
+        [("produce to consume", floor), ("bare HTTP to socket", bare), ("HTTP to WebSocket", ours)]
+    {
         let Percentiles { p50_ms, p99_ms, p999_ms, max_ms } = row;
         writeln!(out, "  {name:<22} {p50_ms:>9.2} {p99_ms:>9.2} {p999_ms:>9.2} {max_ms:>9.2}")?;
     }

@@ -42,6 +42,12 @@ impl Session {
         Ok(session)
     }
 
+    /// Connects to a [`Relay`](crate::bare::Relay).
+    pub(crate) async fn bare(address: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        Ok(Self { stream, buffer: Vec::with_capacity(16 * 1_024) })
+    }
+
     /// Reads until something came, and tells of each message in it. Goes on until the connection ends or fails.
     pub(crate) async fn next(&mut self, mut seen: impl FnMut(u64, Instant)) -> anyhow::Result<()> {
         ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the server closed the session");
@@ -76,14 +82,7 @@ impl Session {
     }
 
     async fn send(&mut self, payload: &[u8]) -> anyhow::Result<()> {
-        let mut frame = vec![FINAL | TEXT];
-        match u8::try_from(payload.len()) {
-            Ok(len) if len < LEN_IN_TWO => frame.push(MASKED | len),
-            _ => {
-                frame.push(MASKED | LEN_IN_TWO);
-                frame.extend(u16::try_from(payload.len()).context("too long for one frame")?.to_be_bytes());
-            }
-        }
+        let mut frame = head(payload.len(), MASKED)?;
         frame.extend(MASK);
         frame.extend(payload);
         Ok(self.stream.write_all(&frame).await?)
@@ -104,6 +103,25 @@ impl Session {
         self.buffer.drain(..taken);
         Ok(())
     }
+}
+
+/// A frame as a server sends it.
+pub(crate) fn text_frame(payload: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut frame = head(payload.len(), 0)?;
+    frame.extend(payload);
+    Ok(frame)
+}
+
+fn head(len: usize, masked: u8) -> anyhow::Result<Vec<u8>> {
+    let mut head = vec![FINAL | TEXT];
+    match u8::try_from(len) {
+        Ok(len) if len < LEN_IN_TWO => head.push(masked | len),
+        _ => {
+            head.push(masked | LEN_IN_TWO);
+            head.extend(u16::try_from(len).context("too long for one frame")?.to_be_bytes());
+        }
+    }
+    Ok(head)
 }
 
 /// The first frame if it is whole: its type, what it carries, and its length.
