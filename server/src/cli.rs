@@ -83,6 +83,18 @@ impl Cli {
         }
     }
 
+    /// How many threads the runtime that runs it is to have.
+    ///
+    /// # Errors
+    /// The settings file cannot be read.
+    pub fn threads(&self) -> anyhow::Result<usize> {
+        match &self.command {
+            None => self.serve.threads(),
+            Some(Command::Serve(args)) => args.threads(),
+            Some(_) => Ok(serving::threads_default()),
+        }
+    }
+
     /// Runs the command to its end.
     ///
     /// # Errors

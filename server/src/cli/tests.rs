@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 
 use super::*;
+use crate::settings::Backing;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split(' '))
@@ -36,11 +37,41 @@ fn without_a_command_it_is_a_server() {
 }
 
 #[test]
+fn requests_have_as_many_threads_as_was_said_or_half_of_the_processors() {
+    let threads = |line: &str| parse(line).unwrap().threads().unwrap();
+    assert_eq!((threads("tidings --threads 1"), threads("tidings serve --threads 256")), (1, 256));
+    let half = std::thread::available_parallelism().unwrap().get().div_ceil(2);
+    assert_eq!((threads("tidings"), threads("tidings token --user ann")), (half, half));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tidings.toml");
+    let line = format!("tidings --config {}", file.display());
+    for (text, expected) in [("threads = 3", Some(3)), ("threads = 0", None), ("threads = 257", None)] {
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(parse(&line).unwrap().threads().ok(), expected, "{text}");
+    }
+}
+
+#[test]
+fn only_a_node_without_sessions_lets_brokers_wait() {
+    for (role, unhurried) in
+        [("ingest", true), ("ingest,store", true), ("fanout", false), ("ingest,fanout", false)]
+    {
+        let line = format!("tidings --role {role} --log kafka://k:1/t --history scylla://s:1/t");
+        let Backing::Servers(servers) = parse(&line).unwrap().serve.settings().unwrap().backing else {
+            panic!()
+        };
+        assert_eq!(servers.log == servers.log.clone().unhurried(), unhurried, "{role}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_refused_with_code_2() {
     for line in [
         "tidings import",
         "tidings token",
         "tidings serve --shards 0",
+        "tidings serve --threads 0",
+        "tidings serve --threads 257",
         "tidings --guests maybe",
         "tidings --data x token --user ann",
         "tidings replay --conversation a/b",

@@ -54,6 +54,8 @@ pub struct File {
     pub allow_origin: Vec<String>,
     /// See [`Settings::shards`](super::Settings::shards).
     pub shards: Option<u16>,
+    /// How many threads take requests.
+    pub threads: Option<u16>,
     /// See [`Settings::metrics_listen`](super::Settings::metrics_listen).
     pub metrics_listen: Option<SocketAddr>,
     /// Settings of librdkafka.
