@@ -46,7 +46,7 @@ impl Reject for Unauthorized {}
 pub(crate) fn all(services: &Services, own: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
     let identity = identity(Arc::clone(&services.key));
     let Services { ingest, store, fanout, registry, .. } = services.clone();
-    let mut routes = own
+    let rare = own
         .or(console::routes())
         .unify()
         .or(guest::routes(services))
@@ -54,16 +54,14 @@ pub(crate) fn all(services: &Services, own: BoxedFilter<(Response,)>) -> BoxedFi
         .or(registry::routes(registry))
         .unify()
         .boxed();
-    if let Some(fanout) = fanout {
-        routes = fanout::routes(fanout).or(routes).unify().boxed();
-    }
-    if let Some(ingest) = ingest {
-        routes = routes.or(ingest::routes(ingest, identity.clone())).unify().boxed();
-    }
-    if let Some(store) = store {
-        routes = routes.or(store::routes(store, identity)).unify().boxed();
-    }
-    answering(routes)
+    // They are tried in turn, so what is asked for most comes first.
+    let services = [
+        ingest.map(|ingest| ingest::routes(ingest, identity.clone())),
+        store.map(|store| store::routes(store, identity)),
+        fanout.map(fanout::routes),
+    ];
+    let routes = services.into_iter().flatten().rev();
+    answering(routes.fold(rare, |others, routes| routes.or(others).unify().boxed()))
 }
 
 /// With an answer for every request that none of `routes` takes.
