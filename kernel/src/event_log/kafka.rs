@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   append ──► writer ─┐            ┌─► pool of consumers ──► read
-//!                      ├─► cluster ─┼─► desk (one thread) ──► tail, epoch
-//!                      ┘            └─► follower (a thread each) ──► open
+//!                │     ├─► cluster ─┼─► desk (one thread) ──► tail, epoch
+//!                │     ┘            └─► follower ──► open
+//!                └── what was acknowledged ──┘
 //! ```
 //!
 //! Invariants, on top of the port's:
