@@ -57,8 +57,16 @@ pub(crate) struct Latency {
     pub(crate) floor: Percentiles,
     /// HTTP to a socket with nothing but that in between ([`bare`](crate::bare)), all of it in this process.
     pub(crate) bare: Percentiles,
-    /// HTTP to WebSocket.
-    pub(crate) ours: Percentiles,
+    /// HTTP to WebSocket, all roles in one process.
+    pub(crate) together: Ours,
+    /// The same with a process for each role.
+    pub(crate) apart: Ours,
+}
+
+/// What a way to set nodes up takes.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ours {
+    pub(crate) latency: Percentiles,
     pub(crate) p50_ratio: f64,
     pub(crate) p99_ratio: f64,
     pub(crate) cpu: Spent,
@@ -103,19 +111,23 @@ pub(crate) async fn measure(rig: &Rig, pace: Pace) -> anyhow::Result<Latency> {
     floor(rig, &topic, warm_up).await.context("the floor, to warm the broker up")?;
     let before = floor(rig, &topic, pace).await?;
     let bare = bare(rig, &topic, warm_up, pace).await.context("bare HTTP and a bare relay")?;
-    let (ours, cpu) = ours(rig, warm_up, pace).await?;
+    let together = ours(rig, &[&["ingest", "fanout", "store"]], warm_up, pace).await?;
+    let apart = ours(rig, &[&["ingest"], &["fanout"], &["store"]], warm_up, pace).await?;
     let after = floor(rig, &topic, pace).await?;
     let better = if after.at(0.5) < before.at(0.5) { after } else { before };
-    let [floor, bare, ours] = [&better, &bare, &ours].map(Percentiles::from);
+    let floor = Percentiles::from(&better);
+    let beside_the_floor = |(latencies, cpu): (Latencies, Spent)| {
+        let latency = Percentiles::from(&latencies);
+        let (p50_ratio, p99_ratio) = (latency.p50_ms / floor.p50_ms, latency.p99_ms / floor.p99_ms);
+        Ours { latency, p50_ratio, p99_ratio, cpu }
+    };
     Ok(Latency {
         rate_per_s: pace.rate,
         messages: pace.messages(),
-        p50_ratio: ours.p50_ms / floor.p50_ms,
-        p99_ratio: ours.p99_ms / floor.p99_ms,
         floor,
-        bare,
-        ours,
-        cpu,
+        bare: Percentiles::from(&bare),
+        together: beside_the_floor(together),
+        apart: beside_the_floor(apart),
     })
 }
 
@@ -146,22 +158,25 @@ async fn bare(rig: &Rig, topic: &str, warm_up: Pace, pace: Pace) -> anyhow::Resu
     Ok(run.twice(warm_up, pace).await?.0)
 }
 
-/// Each role is a process of its own, as it would be in service: the posts go to one, the sessions are at another, and the history is
-/// kept up to date by a third.
-async fn ours(rig: &Rig, warm_up: Pace, pace: Pace) -> anyhow::Result<(Latencies, Spent)> {
+/// Nodes with these roles: the posts go to the first that takes them, and the sessions are at the first that has some.
+async fn ours(rig: &Rig, nodes: &[&[&str]], warm_up: Pace, pace: Pace) -> anyhow::Result<(Latencies, Spent)> {
     let site = rig.site().await?;
-    let ingest = rig.node(&site, &["ingest"]).await?;
-    let fanout = rig.node(&site, &["fanout"]).await?;
-    let store = rig.node(&site, &["store"]).await?;
-    let conversations = posts::create(&ingest, CONVERSATIONS).await?;
-    let token = ingest.token(AUTHOR, false)?;
-    let processes = rig.processes(&[&ingest, &fanout, &store]);
+    let mut started = Vec::new();
+    for roles in nodes {
+        started.push((*roles, rig.node(&site, roles).await?));
+    }
+    let with = |role: &str| {
+        let found = started.iter().find(|(roles, _)| roles.contains(&role));
+        found.map(|(_, node)| node).with_context(|| format!("no node has the role {role}"))
+    };
+    let (ingest, fanout) = (with("ingest")?, with("fanout")?);
+    let all: Vec<_> = started.iter().map(|(_, node)| node).collect();
     let run = Run {
         ingest: ingest.address.clone(),
         sessions: Sessions::Fanout { address: fanout.address.clone() },
-        token,
-        conversations,
-        processes,
+        token: ingest.token(AUTHOR, false)?,
+        conversations: posts::create(ingest, CONVERSATIONS).await?,
+        processes: rig.processes(&all),
     };
     run.twice(warm_up, pace).await
 }

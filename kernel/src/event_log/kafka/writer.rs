@@ -10,6 +10,7 @@
 //! - a batch goes into the queue as a whole, under one lock, with nothing awaited: so its records keep their order in
 //!   each partition, and no other batch comes between. What waits for room waits before that, in turn;
 //! - a record is reported exactly once, and a batch answered when the last of its records is: with places only if all have one;
+//! - readers at this node are handed a record when it is acknowledged, before its batch is answered;
 //! - "nothing was written" is said only if librdkafka knows it of every record.
 //!
 //! librdkafka repeats what a broker did not acknowledge, under sequence numbers by which the broker tells repetitions
@@ -274,9 +275,10 @@ impl ProducerContext for Reports {
             if self.reported.hear(place.partition, position) >= position {
                 // So it is in a topic that was made anew.
                 self.desk.suspect();
+            } else {
+                // Before the answer: who waits for it goes on to wait for the reader.
+                self.readers.tell(place.partition, &slot.record(*place));
             }
-            // Before the answer: who waits for it goes on to wait for the reader.
-            self.readers.tell(place.partition, &slot.record(*place));
         }
         slot.report(outcome);
     }
