@@ -39,7 +39,7 @@ use tokio::{
 pub use tracked::{Learning, Limits, LiveEvent, Outcome, Tracked};
 pub use used_ids::USED_IDS_READ_MAX;
 
-use place::Place;
+use place::PartitionPlace;
 
 use crate::{
     crash,
@@ -118,7 +118,7 @@ struct Shared {
     codec: Codec,
     tracked: Mutex<HashMap<ConversationId, Entry>>,
     /// How far the follower is in each partition; the index is the partition.
-    places: Vec<Place>,
+    places: Vec<PartitionPlace>,
     watchers: Mutex<Vec<mpsc::Sender<Arc<Folded>>>>,
     /// For the ids that conversations have used.
     room: Arc<used_ids::Room>,
@@ -163,7 +163,7 @@ impl Mirror {
             limits,
             codec: Codec::default(),
             tracked: Mutex::default(),
-            places: (0..log.partitions()).map(|_| Place::default()).collect(),
+            places: (0..log.partitions()).map(|_| PartitionPlace::default()).collect(),
             watchers: Mutex::default(),
             room: Arc::default(),
         });
@@ -201,7 +201,7 @@ impl Mirror {
 
     /// Every record before it is folded here.
     pub fn place(&self, partition: Partition) -> Position {
-        self.shared.place(partition).map_or(Position::START, Place::folded)
+        self.shared.place(partition).map_or(Position::START, PartitionPlace::folded)
     }
 
     /// Waits until everything before `wanted` is folded here.
@@ -250,7 +250,7 @@ impl Mirror {
 }
 
 impl Shared {
-    fn place(&self, partition: Partition) -> Option<&Place> {
+    fn place(&self, partition: Partition) -> Option<&PartitionPlace> {
         self.places.get(usize::try_from(partition.0).ok()?)
     }
 

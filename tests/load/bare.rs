@@ -35,7 +35,7 @@ const ANSWER_LEN: usize = 160;
 /// How long the producer's queue may stay full.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
 
-/// The server. It ends when this is dropped.
+/// One of them. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Bare {
     pub(crate) address: String,
@@ -51,7 +51,7 @@ struct Shared {
 }
 
 impl Bare {
-    /// Listens on loopback. What it writes are these records, over and over.
+    /// The server, on loopback. What it writes are these records, over and over.
     pub(crate) async fn start(
         brokers: &str,
         topic: &str,
@@ -70,41 +70,26 @@ impl Bare {
         });
         Ok(Self { address, serving })
     }
-}
 
-impl Drop for Bare {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-/// Writes what is appended to a topic to whoever connects last, each record in a frame as a session gets it. It ends when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Relay {
-    pub(crate) address: String,
-    relaying: JoinHandle<()>,
-}
-
-impl Relay {
-    /// Listens on loopback.
-    pub(crate) async fn start(brokers: &str, topic: &str) -> anyhow::Result<Self> {
+    /// The relay, on loopback: writes what is appended to a topic to whoever connects last, each record in a frame as a session gets it.
+    pub(crate) async fn relay(brokers: &str, topic: &str) -> anyhow::Result<Self> {
         let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
         let consumer: StreamConsumer =
             spawn_blocking(move || consuming::at_the_tail(&brokers, &topic)).await??;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?.to_string();
-        let relaying = tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             if let Err(error) = relay(&consumer, &listener).await {
                 eprintln!("the bare relay ended: {error:#}");
             }
         });
-        Ok(Self { address, relaying })
+        Ok(Self { address, serving })
     }
 }
 
-impl Drop for Relay {
+impl Drop for Bare {
     fn drop(&mut self) {
-        self.relaying.abort();
+        self.serving.abort();
     }
 }
 

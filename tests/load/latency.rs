@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    bare::{Bare, Relay},
+    bare::Bare,
     consuming,
     cpu::{Processes, Spent},
     http::Connection,
@@ -147,7 +147,7 @@ fn records(count: u64) -> anyhow::Result<Vec<Record>> {
 async fn bare(rig: &Rig, topic: &str, warm_up: Pace, pace: Pace) -> anyhow::Result<Latencies> {
     let records = records(warm_up.messages() + pace.messages())?;
     let server = Bare::start(&rig.brokers, topic, records.into(), 0).await?;
-    let relay = Relay::start(&rig.brokers, topic).await?;
+    let relay = Bare::relay(&rig.brokers, topic).await?;
     let run = Run {
         ingest: server.address.clone(),
         sessions: Sessions::Bare { relay: relay.address.clone() },
@@ -248,7 +248,7 @@ impl Run {
             });
         }
         let total = pace.messages();
-        let (answered, idle) = std_mpsc::channel();
+        let (answered, idle) = std_mpsc::sync_channel(CONNECTIONS);
         let mut connections = Vec::new();
         for index in 0..CONNECTIONS {
             let mut connection = Connection::open(&self.ingest).await?;

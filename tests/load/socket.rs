@@ -42,7 +42,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Connects to a [`Relay`](crate::bare::Relay).
+    /// Connects to a [bare relay](crate::bare::Bare::relay).
     pub(crate) async fn bare(address: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         Ok(Self { stream, buffer: Vec::with_capacity(16 * 1_024) })

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Place {
+pub(super) struct PartitionPlace {
     folded: Mutex<Folded>,
     /// All before it was taken by the follower and is folded or about to be. Set before the conversations of a
     /// batch are looked up: who enters a conversation and then reads this knows what the follower may have missed.
@@ -32,11 +32,11 @@ struct Folded {
 
 /// Somebody who waits; dropped when it is over.
 struct Waiting<'a> {
-    place: &'a Place,
+    place: &'a PartitionPlace,
     key: (Position, u64),
 }
 
-impl Place {
+impl PartitionPlace {
     /// All before it is folded.
     pub(super) fn folded(&self) -> Position {
         self.folded.lock().up_to
@@ -92,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_woken_when_all_is_folded_and_not_before() {
-        let place = Place::default();
+        let place = PartitionPlace::default();
         let [mut second, mut third] = [2, 3].map(|wanted| Box::pin(place.reach(Position::new(wanted))));
         place.end(Position::new(1));
         assert!((&mut second).now_or_never().is_none() && (&mut third).now_or_never().is_none());
@@ -107,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_leaves_nothing_behind() {
-        let place = Place::default();
+        let place = PartitionPlace::default();
         assert!(place.reach(Position::new(1)).now_or_never().is_none());
         assert!(place.folded.lock().waiting.is_empty());
     }

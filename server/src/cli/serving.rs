@@ -11,7 +11,7 @@ use crate::{
     telemetry::{self, Telemetry},
 };
 
-/// Most threads that take requests.
+/// Most threads of a kind.
 const THREADS_MAX: i64 = 256;
 
 const EXAMPLES: &str = "\
@@ -51,7 +51,7 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ORIGIN", env = "TIDINGS_ALLOW_ORIGIN", value_delimiter = ',', value_parser = origin)]
     allow_origin: Vec<String>,
     /// Threads that deliver to sessions [default: 1]
-    #[arg(long, value_name = "N", env = "TIDINGS_SHARDS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", env = "TIDINGS_SHARDS", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
     shards: Option<u16>,
     /// Threads that take requests [default: half as many as there are processors; the others are for the clients of the log and the history]
     #[arg(long, value_name = "N", env = "TIDINGS_THREADS", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
@@ -78,12 +78,10 @@ impl ServeArgs {
     /// How many threads take requests. More would wake each other for little: at 1,000 posts a second on two processors a second one
     /// cost a tenth more processor time, and a third more under full load.
     pub(super) fn threads(&self) -> anyhow::Result<usize> {
-        let Some(threads) = self.threads.or(self.backing.file()?.threads) else {
-            return Ok(threads_default());
-        };
-        let range = 1..=THREADS_MAX;
-        anyhow::ensure!(range.contains(&i64::from(threads)), "threads: {threads} is not in {range:?}");
-        Ok(usize::from(threads))
+        match self.threads.or(self.backing.file()?.threads) {
+            Some(threads) => counted("threads", threads),
+            None => Ok(threads_default()),
+        }
     }
 
     /// The same as the server takes it, the settings file included.
@@ -102,8 +100,7 @@ impl ServeArgs {
         } else {
             self.allow_origin
         };
-        let shards = self.shards.or(file.shards).unwrap_or(1);
-        anyhow::ensure!((1..=256).contains(&shards), "shards: {shards} is not in 1..=256");
+        let shards = counted("shards", self.shards.or(file.shards).unwrap_or(1))?;
         let defaults = Settings::on(self.data.or(file.data).unwrap_or_else(|| DATA_DEFAULT.into()));
         Ok(Settings {
             backing,
@@ -112,7 +109,7 @@ impl ServeArgs {
             listen: self.listen.or(file.listen).unwrap_or(defaults.listen),
             guests: self.guests.map(|switch| matches!(switch, Switch::On)).or(file.guests),
             allowed_origins: origins,
-            shards: usize::from(shards),
+            shards,
             metrics_listen: self.telemetry.metrics_listen.or(file.metrics_listen),
             ..defaults
         })
@@ -122,6 +119,13 @@ impl ServeArgs {
         let said = if self.role.is_empty() { read_all(&file.roles, str::parse)? } else { self.role.clone() };
         Ok(Roles::of(said))
     }
+}
+
+/// A number of threads; in the settings file it may be any.
+fn counted(name: &str, threads: u16) -> anyhow::Result<usize> {
+    let range = 1..=THREADS_MAX;
+    anyhow::ensure!(range.contains(&i64::from(threads)), "{name}: {threads} is not in {range:?}");
+    Ok(usize::from(threads))
 }
 
 /// Half of the processors.

@@ -1,13 +1,13 @@
 //! Between those who bring records and the task that follows: deliveries in order, and a thread that can wait for room.
 //!
 //! ```text
-//!   thread that polls ──► every record, in order ───────────────┐
-//!                                                               ├─► end of each partition ──► queue ──► take()
+//!   whoever fetches ──► every record, in order ─────────────────┐
+//!                                                               ├─► end of each partition ──► queue ──► pop()
 //!   writer's reports ──► own records, if they come next there ──┘
 //! ```
 //!
 //! Invariant: records of a partition come out in order, each once, none left out: one that is before the end is passed over, and one
-//! beyond it is taken from the thread that polls alone, who knows that nothing lies between.
+//! beyond it is taken from who fetches alone, who knows that nothing lies between.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -47,7 +47,7 @@ struct Inner {
 #[derive(Debug)]
 struct Queued {
     what: Result<Delivery, ReadError>,
-    /// How many bytes of own records may still be put to it; 0 for what the thread brought.
+    /// How many bytes of own records may still be put to it; 0 for what was fetched.
     room: usize,
 }
 
@@ -59,8 +59,8 @@ impl Mailbox {
         }
     }
 
-    /// Puts in a record that was just acknowledged, if it is known to be the next of its partition and there is room. If not, the thread
-    /// that polls will bring it.
+    /// Puts in a record that was just acknowledged, if it is known to be the next of its partition and there is room. If not, it
+    /// will be fetched.
     pub(super) fn put_own(&self, partition: Partition, record: &Record) {
         if self.inner.lock().put_own(partition, record) {
             self.filled.notify_one();
