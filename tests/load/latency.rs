@@ -40,6 +40,10 @@ const WARM_UP: Duration = Duration::from_secs(5);
 /// How long the last messages may take.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The roles of each node.
+const TOGETHER: &[&[&str]] = &[&["ingest", "fanout", "store"]];
+const APART: &[&[&str]] = &[&["ingest"], &["fanout"], &["store"]];
+
 /// How fast, and how long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -60,6 +64,15 @@ pub(crate) struct Latency {
     /// HTTP to WebSocket, all roles in one process.
     pub(crate) together: Ours,
     /// The same with a process for each role.
+    pub(crate) apart: Ours,
+    /// Both again while Cassandra yields ([`Rig::cassandra_yields`]). `None`: it is not ours, or `chrt` is missing.
+    pub(crate) yielding: Option<Yielding>,
+}
+
+/// What is measured without Cassandra in the way.
+#[derive(Debug, Serialize)]
+pub(crate) struct Yielding {
+    pub(crate) together: Ours,
     pub(crate) apart: Ours,
 }
 
@@ -111,8 +124,13 @@ pub(crate) async fn measure(rig: &Rig, pace: Pace) -> anyhow::Result<Latency> {
     floor(rig, &topic, warm_up).await.context("the floor, to warm the broker up")?;
     let before = floor(rig, &topic, pace).await?;
     let bare = bare(rig, &topic, warm_up, pace).await.context("bare HTTP and a bare relay")?;
-    let together = ours(rig, &[&["ingest", "fanout", "store"]], warm_up, pace).await?;
-    let apart = ours(rig, &[&["ingest"], &["fanout"], &["store"]], warm_up, pace).await?;
+    let together = ours(rig, TOGETHER, warm_up, pace).await?;
+    let apart = ours(rig, APART, warm_up, pace).await?;
+    let mut yielding = None;
+    if rig.cassandra_yields(true)? {
+        yielding = Some((ours(rig, TOGETHER, warm_up, pace).await?, ours(rig, APART, warm_up, pace).await?));
+        rig.cassandra_yields(false)?;
+    }
     let after = floor(rig, &topic, pace).await?;
     let better = if after.at(0.5) < before.at(0.5) { after } else { before };
     let floor = Percentiles::from(&better);
@@ -128,6 +146,10 @@ pub(crate) async fn measure(rig: &Rig, pace: Pace) -> anyhow::Result<Latency> {
         bare: Percentiles::from(&bare),
         together: beside_the_floor(together),
         apart: beside_the_floor(apart),
+        yielding: yielding.map(|(together, apart)| Yielding {
+            together: beside_the_floor(together),
+            apart: beside_the_floor(apart),
+        }),
     })
 }
 

@@ -136,7 +136,7 @@ fn print_posts(posts: &Posts, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn print_latency(latency: &Latency, out: &mut impl Write) -> anyhow::Result<()> {
-    let Latency { rate_per_s, messages, floor, bare, together, apart } = latency;
+    let Latency { rate_per_s, messages, floor, bare, together, apart, yielding } = latency;
     writeln!(out, "\nLATENCY      ms, {messages} messages at {rate_per_s} a second, from when each was due")?;
     writeln!(
         out,
@@ -146,10 +146,20 @@ fn print_latency(latency: &Latency, out: &mut impl Write) -> anyhow::Result<()> 
     for (name, row) in [("produce to consume", floor), ("bare HTTP to socket", bare)] {
         writeln!(out, "  {name:<22} {}", percentiles(row))?;
     }
-    for (name, ours) in [("one node, all roles", together), ("a node for each role", apart)] {
+    let yielding =
+        yielding.iter().flat_map(|both| [("one node *", &both.together), ("a node for each *", &both.apart)]);
+    for (name, ours) in
+        [("one node, all roles", together), ("a node for each role", apart)].into_iter().chain(yielding)
+    {
         let Ours { latency, p50_ratio, p99_ratio, cpu } = ours;
         let (row, cpu) = (percentiles(latency), spent(cpu));
         writeln!(out, "  {name:<22} {row}   {p50_ratio:>9.2} {p99_ratio:>9.2}   {cpu}")?;
+    }
+    if latency.yielding.is_some() {
+        writeln!(
+            out,
+            "  * while Cassandra runs only when nobody else wants to, as if it had a machine of its own"
+        )?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs,
     path::PathBuf,
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -25,6 +26,7 @@ use tests::{
     cassandra::Cassandra,
     jvm::{Jvm, Program, Setup, Tuning},
     kafka::Kafka,
+    tools,
 };
 use tokio::{
     runtime,
@@ -126,6 +128,20 @@ impl Rig {
             kafka: self.own_kafka.as_ref().and_then(|kafka| kafka.pid().ok()),
             cassandra: self.own_cassandra.as_ref().and_then(|cassandra| cassandra.pid().ok()),
         }
+    }
+
+    /// Has Cassandra run only when nobody else wants to (`SCHED_IDLE`, sched(7)), or as everybody again. The history is not on
+    /// the way of a message, but here it shares two processors with those who are; elsewhere it has machines of its own.
+    /// Says whether it can be had: not for a server that is not ours, nor without `chrt`.
+    pub(crate) fn cassandra_yields(&self, yields: bool) -> anyhow::Result<bool> {
+        let (Some(cassandra), Some(chrt)) = (&self.own_cassandra, tools::find("chrt")) else {
+            return Ok(false);
+        };
+        let policy = if yields { "--idle" } else { "--other" };
+        let mut command = Command::new(chrt);
+        command.args(["--all-tasks", policy, "--pid", "0"]).arg(cassandra.pid()?.to_string());
+        command.stdout(Stdio::null());
+        Ok(command.status()?.success())
     }
 
     /// Leaves the folder with the logs of the nodes, for whoever wants to know what went wrong, and says where it is.
