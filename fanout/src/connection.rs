@@ -29,9 +29,9 @@ use tokio_tungstenite::{
 use crate::{
     handle,
     outbox::Limits,
-    protocol::{Command, Disconnect, commands, reply},
+    protocol::{self, Disconnect, Form, Method},
     session::Session,
-    shard::Shard,
+    shard::{Arrival, Shard},
 };
 
 /// How long the close frame may take to go out.
@@ -97,7 +97,8 @@ impl AsyncWrite for Reader {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream, ahead: Bytes) {
+pub(crate) async fn run(shard: Rc<Shard>, arrival: Arrival) {
+    let Arrival { socket, ahead, form } = arrival;
     let socket = match TcpStream::from_std(socket) {
         Ok(socket) => Rc::new(socket),
         Err(error) => {
@@ -106,7 +107,8 @@ pub(crate) async fn run(shard: Rc<Shard>, socket: std::net::TcpStream, ahead: By
         }
     };
     let born = shard.around.clock.now();
-    let session = Session::new(random::name(20), Box::new(Rc::clone(&socket)), Limits::default(), born);
+    let wire = Box::new(Rc::clone(&socket));
+    let session = Session::new(random::name(20), form, wire, Limits::default(), born);
     shard.admit(&session);
     let reader = Reader { socket: Rc::clone(&socket), ahead, session: Rc::clone(&session) };
     let config = WebSocketConfig::default()
@@ -135,16 +137,16 @@ async fn serve(
     mut frames: WebSocketStream<Reader>,
     socket: &TcpStream,
 ) -> Disconnect {
-    let mut waiting: VecDeque<Command> = VecDeque::new();
+    let mut waiting: VecDeque<(u32, Method)> = VecDeque::new();
     let mut doing: Option<Doing> = None;
     loop {
         if doing.is_none() {
-            doing = waiting.pop_front().map(|command| {
+            doing = waiting.pop_front().map(|(id, method)| {
                 let (shard, session) = (Rc::clone(shard), Rc::clone(session));
                 Box::pin(async move {
                     // Who does not read its answers gets no more of them.
                     session.room_for_a_page().await;
-                    handle::command(&shard, &session, command).await
+                    handle::command(&shard, &session, id, method).await
                 }) as Doing
             });
         }
@@ -181,26 +183,28 @@ async fn serve(
 fn take(
     frame: Option<Result<Message, WsError>>,
     session: &Session,
-    waiting: &mut VecDeque<Command>,
+    waiting: &mut VecDeque<(u32, Method)>,
 ) -> Result<(), Disconnect> {
-    let text = match frame {
-        Some(Ok(Message::Text(text))) => text,
-        Some(Ok(Message::Binary(_))) => return Err(Disconnect::INAPPROPRIATE_PROTOCOL),
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(()),
-        Some(Ok(Message::Close(_))) | None => return Err(Disconnect::NORMAL),
-        Some(Err(WsError::Capacity(_))) => return Err(Disconnect::MESSAGE_TOO_LARGE),
-        Some(Err(WsError::Protocol(_) | WsError::Utf8(_))) => return Err(Disconnect::PROTOCOL_ERROR),
-        Some(Err(_)) => return Err(Disconnect::WRITE_ERROR),
+    let payload = match (frame, session.form()) {
+        (Some(Ok(Message::Text(text))), Form::Json) => text.into(),
+        (Some(Ok(Message::Binary(payload))), Form::Protobuf) => payload,
+        (Some(Ok(Message::Text(_) | Message::Binary(_))), _) => {
+            return Err(Disconnect::INAPPROPRIATE_PROTOCOL);
+        }
+        (Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))), _) => return Ok(()),
+        (Some(Ok(Message::Close(_))) | None, _) => return Err(Disconnect::NORMAL),
+        (Some(Err(WsError::Capacity(_))), _) => return Err(Disconnect::MESSAGE_TOO_LARGE),
+        (Some(Err(WsError::Protocol(_) | WsError::Utf8(_))), _) => return Err(Disconnect::PROTOCOL_ERROR),
+        (Some(Err(_)), _) => return Err(Disconnect::WRITE_ERROR),
     };
-    for command in commands(text.as_str()) {
-        let command = command.map_err(|error| {
-            tracing::debug!(session.client = session.client(), %error, "a frame holds no command");
-            Disconnect::BAD_REQUEST
-        })?;
-        if command.is_pong() {
-            session.ponged();
-        } else {
-            waiting.push_back(command);
+    let commands = session.form().commands(&payload).map_err(|error| {
+        tracing::debug!(session.client = session.client(), %error, "a frame was not understood");
+        Disconnect::BAD_REQUEST
+    })?;
+    for command in commands {
+        match (command.id, command.method()) {
+            (_, Method::Pong) => session.ponged(),
+            command => waiting.push_back(command),
         }
     }
     Ok(())
@@ -208,7 +212,7 @@ fn take(
 
 /// Writes what waits and the close frame, then shuts the writing side down.
 async fn farewell(session: &Session, socket: &TcpStream, why: Disconnect) -> io::Result<()> {
-    session.push(reply::close(why));
+    session.push(protocol::close(why));
     while !session.write_out()? {
         socket.writable().await?;
     }

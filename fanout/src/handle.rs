@@ -1,21 +1,17 @@
 //! What a session's commands do. One at a time, in the order they came.
 
 mod history;
-mod subscribe;
+pub(crate) mod subscribe;
 
 use std::rc::Rc;
 
 use kernel::identity::{Identity, TokenError};
 use schemas::{ConversationId, Timestamp};
-use serde_json::value::RawValue;
 
 use crate::{
     protocol::{
-        Command, ConnectRequest, Disconnect, ErrorCode, Method, PublishRequest, RefreshRequest, RpcRequest,
-        reply::{
-            self, ConnectResult, Empty, ErrorBody, Outcome, PresenceResult, PresenceStats, RefreshResult,
-            RpcResult,
-        },
+        ConnectRequest, ConnectResult, Disconnect, Error, ErrorCode, Method, Outcome, PresenceResult,
+        PresenceStatsResult, PublishRequest, RefreshRequest, RefreshResult, RpcRequest,
     },
     rpc::{self, RpcError},
     session::{Session, Standing},
@@ -26,17 +22,16 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The longest time to live that clients are told, in seconds: their timers end at 2^31 ms.
 const TTL_S_MAX: i64 = 2_000_000;
 
-/// Does one command and writes its reply.
+/// Does the command `id` and writes its reply.
 ///
 /// # Errors
 /// The client does not keep to the protocol, and the connection is to be closed.
 pub(crate) async fn command(
     shard: &Rc<Shard>,
     session: &Rc<Session>,
-    command: Command,
+    id: u32,
+    method: Method,
 ) -> Result<(), Disconnect> {
-    let id = command.id;
-    let method = command.method();
     let identity = match (session.standing(), &method) {
         (Standing::Rejected, _) => return Ok(()),
         (Standing::New, Method::Connect(request)) => return connect(shard, session, id, request),
@@ -61,7 +56,7 @@ pub(crate) async fn command(
         Method::SubRefresh => at.fail(ErrorCode::NOT_AVAILABLE),
         // A message without an answer; there is nothing that it could mean here.
         Method::Send => {}
-        Method::Connect(_) | Method::Unknown => return Err(Disconnect::BAD_REQUEST),
+        Method::Connect(_) | Method::Pong | Method::Unknown => return Err(Disconnect::BAD_REQUEST),
     }
     Ok(())
 }
@@ -82,16 +77,22 @@ fn connect(shard: &Shard, session: &Session, id: u32, request: &ConnectRequest) 
         Ok(identity) => {
             let (expires, ttl) = life(&identity, shard.around.clock.now());
             session.set_standing(Standing::Connected(identity));
-            let client = session.client();
-            let result =
-                ConnectResult { client, version: VERSION, expires, ttl, ping: PING_INTERVAL_S, pong: true };
-            session.send(reply::reply(id, &Outcome::Connect(result)));
+            let result = ConnectResult {
+                client: session.client().to_owned(),
+                version: VERSION.to_owned(),
+                expires,
+                ttl,
+                ping: PING_INTERVAL_S,
+                pong: true,
+                ..ConnectResult::default()
+            };
+            session.reply(id, Outcome::Connect(result));
             Ok(())
         }
         Err(TokenError::Expired | TokenError::NotYet) => {
             // The client gets a new token and comes back on a new connection.
             session.set_standing(Standing::Rejected);
-            session.send(reply::reply(id, &Outcome::Error(ErrorCode::TOKEN_EXPIRED.into())));
+            session.reply(id, Outcome::Error(ErrorCode::TOKEN_EXPIRED.into()));
             Ok(())
         }
         Err(error @ TokenError::Invalid(_)) => {
@@ -112,12 +113,12 @@ fn life(identity: &Identity, now: Timestamp) -> (bool, u32) {
 
 impl Asked<'_> {
     /// Writes the reply to this command.
-    pub(crate) fn reply(&self, outcome: &Outcome<'_>) {
-        self.session.send(reply::reply(self.id, outcome));
+    pub(crate) fn reply(&self, outcome: Outcome) {
+        self.session.reply(self.id, outcome);
     }
 
     fn fail(&self, error: ErrorCode) {
-        self.reply(&Outcome::Error(error.into()));
+        self.reply(Outcome::Error(error.into()));
     }
 
     /// Writes the error, if it is one; otherwise the reply was written.
@@ -127,11 +128,11 @@ impl Asked<'_> {
         }
     }
 
-    fn answer_rpc(&self, answer: Result<Outcome<'static>, RpcError>) {
-        match answer {
-            Ok(outcome) => self.reply(&outcome),
-            Err(RpcError { code, message }) => self.reply(&Outcome::Error(ErrorBody::new(code, &message))),
-        }
+    fn answer_rpc(&self, answer: Result<Outcome, RpcError>) {
+        self.reply(match answer {
+            Ok(outcome) => outcome,
+            Err(RpcError { code, message }) => Outcome::Error(Error::new(code, message)),
+        });
     }
 
     /// The conversation, if this person may read it.
@@ -151,21 +152,20 @@ impl Asked<'_> {
         if let Ok(conversation) = channel.parse() {
             self.shard.unsubscribe(self.session, &conversation);
         }
-        self.reply(&Outcome::Unsubscribe(Empty {}));
+        self.reply(Outcome::Unsubscribe);
     }
 
-    async fn publish(&self, request: PublishRequest) -> Result<Outcome<'static>, RpcError> {
-        let request = rpc::publish(&self.identity, request.channel, request.data.as_deref())?;
+    async fn publish(&self, request: PublishRequest) -> Result<Outcome, RpcError> {
+        let request = rpc::publish(&self.identity, request.channel, &request.data)?;
         self.shard.around.sink.execute(request).await?;
-        Ok(Outcome::Publish(Empty {}))
+        Ok(Outcome::Publish)
     }
 
-    async fn rpc(&self, request: RpcRequest) -> Result<Outcome<'static>, RpcError> {
-        let request = rpc::command(&self.identity, &request.method, request.data.as_deref())?;
+    async fn rpc(&self, request: RpcRequest) -> Result<Outcome, RpcError> {
+        let request = rpc::command(&self.identity, &request.method, &request.data)?;
         let accepted = self.shard.around.sink.execute(request).await?;
-        let json = serde_json::to_string(&accepted).and_then(RawValue::from_string);
-        let data = json.map_err(|_| RpcError::from(ErrorCode::INTERNAL))?;
-        Ok(Outcome::Rpc(RpcResult { data }))
+        let data = serde_json::to_vec(&accepted).map_err(|_| RpcError::from(ErrorCode::INTERNAL))?;
+        Ok(Outcome::Rpc(data.into()))
     }
 
     async fn presence(&self, channel: &str, stats: bool) {
@@ -174,10 +174,10 @@ impl Asked<'_> {
             Err(error) => self.fail(error),
             Ok((conversation, _)) if stats => {
                 let (num_clients, num_users) = presence.count(&conversation);
-                self.reply(&Outcome::PresenceStats(PresenceStats { num_clients, num_users }));
+                self.reply(Outcome::PresenceStats(PresenceStatsResult { num_clients, num_users }));
             }
             Ok((conversation, _)) => {
-                self.reply(&Outcome::Presence(PresenceResult { presence: presence.list(&conversation) }));
+                self.reply(Outcome::Presence(PresenceResult { presence: presence.list(&conversation) }));
             }
         }
     }
@@ -190,8 +190,8 @@ impl Asked<'_> {
         };
         let (expires, ttl) = life(&identity, self.shard.around.clock.now());
         self.session.set_standing(Standing::Connected(identity));
-        let client = self.session.client();
-        self.reply(&Outcome::Refresh(RefreshResult { client, version: VERSION, expires, ttl }));
+        let (client, version) = (self.session.client().to_owned(), VERSION.to_owned());
+        self.reply(Outcome::Refresh(RefreshResult { client, version, expires, ttl }));
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! Fanout: events reach sessions.
 //!
-//! A connection comes in through [`routes`] and belongs to a shard from then on: one thread with its own sessions. The shard gets
+//! A connection comes in through [`routes()`] and belongs to a shard from then on: one thread with its own sessions. The shard gets
 //! each event once, already judged by the kernel's mirror, encodes it once, and writes the same bytes to every
 //! session that is subscribed. How a session gets from where it stopped to live delivery is the switchover.
 //!
 //! Reading path: `switchover` (the heart, pure), `subscription`, `shard`, `session` and `outbox`, `connection`, `handle`,
-//! `protocol`.
+//! `protocol`; `stream` for who has no WebSocket.
 //!
 //! Invariants: no durable state here; a session's memory is bounded; nothing blocks the thread of a shard; the only
 //! way to the log is the kernel's `CommandSink`.
@@ -22,6 +22,7 @@ mod session;
 mod shard;
 #[cfg(test)]
 mod sim;
+mod stream;
 mod subscription;
 pub mod switchover;
 #[cfg(test)]
@@ -33,18 +34,25 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use kernel::{clock::Clock, command::SharedSink, identity::TokenKey, mirror::Mirror};
+use kernel::{
+    clock::Clock,
+    command::SharedSink,
+    identity::{Identity, TokenKey},
+    mirror::Mirror,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 pub use protocol::{Disconnect, ErrorCode, Unsubscribe};
 pub use threads::Threads;
-pub use upgrade::routes;
 
 use presence::Presence;
-use shard::{Mail, Surroundings};
+use protocol::SubscribeRequest;
+use shard::{Arrival, Mail, Surroundings};
+use stream::Ask;
 
 /// Most letters that wait in the mailbox of a shard.
 const MAIL_LEN_MAX: usize = 4_096;
@@ -67,6 +75,11 @@ pub struct Fanout {
     allowed_origins: Vec<String>,
     /// Dropped with this value, and so ended.
     _threads: Threads,
+}
+
+/// The routes of fanout: the door for sessions, and the streams; `identity` says who asks for one.
+pub fn routes(fanout: Arc<Fanout>, identity: BoxedFilter<(Identity,)>) -> BoxedFilter<(Response,)> {
+    upgrade::route(Arc::clone(&fanout)).or(stream::route(fanout, identity)).unify().boxed()
 }
 
 impl fmt::Debug for Fanout {
@@ -94,13 +107,32 @@ impl Fanout {
         Arc::new(Self { shards, next: 0.into(), allowed_origins, _threads: threads })
     }
 
-    /// Takes a connection whose handshake is done; `ahead` is what was read of it already.
-    async fn accept(&self, socket: std::net::TcpStream, ahead: Bytes) {
+    /// Takes a connection.
+    async fn accept(&self, arrival: Arrival) {
+        self.tell(Mail::Accept(arrival)).await;
+    }
+
+    /// Gives a newcomer to the shard whose turn it is.
+    async fn tell(&self, mail: Mail) {
         let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if let Some(shard) = self.shards.get(turn % self.shards.len()) {
             // A closed mailbox means that the node stops; the client comes back elsewhere.
-            let _ = shard.send(Mail::Accept(socket, ahead)).await;
+            let _ = shard.send(mail).await;
         }
+    }
+
+    /// Begins a stream: its body, piece by piece.
+    ///
+    /// # Errors
+    /// As a `subscribe` over a session; [`ErrorCode::INTERNAL`] when the node stops.
+    async fn stream(
+        &self,
+        identity: Identity,
+        request: SubscribeRequest,
+    ) -> Result<mpsc::Receiver<Bytes>, ErrorCode> {
+        let (answer, told) = oneshot::channel();
+        self.tell(Mail::Stream(Box::new(Ask { identity, request, answer }))).await;
+        told.await.unwrap_or(Err(ErrorCode::INTERNAL))
     }
 
     /// Tells every session to come back elsewhere, spread over `window`, and waits until all are closed.

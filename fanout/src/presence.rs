@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use parking_lot::Mutex;
 use schemas::ConversationId;
 
-use crate::protocol::reply::ClientInfo;
+use crate::protocol::ClientInfo;
 
 /// Most sessions that one presence answer lists.
 const PRESENCE_LEN_MAX: usize = 10_000;
@@ -39,11 +39,12 @@ impl Presence {
     }
 
     /// How many sessions, and how many people, are here.
-    pub(crate) fn count(&self, conversation: &ConversationId) -> (usize, usize) {
+    pub(crate) fn count(&self, conversation: &ConversationId) -> (u32, u32) {
         let here = self.here.lock();
         let Some(clients) = here.get(conversation) else { return (0, 0) };
         let users: HashSet<_> = clients.values().map(|info| &info.user).collect();
-        (clients.len(), users.len())
+        let counted = |len| u32::try_from(len).unwrap_or(u32::MAX);
+        (counted(clients.len()), counted(users.len()))
     }
 }
 

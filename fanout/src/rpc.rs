@@ -8,7 +8,6 @@ use kernel::{
     conversation::Refusal,
     identity::Identity,
 };
-use serde_json::value::RawValue;
 
 use crate::protocol::ErrorCode;
 
@@ -65,25 +64,16 @@ fn code_of(refusal: Refusal) -> ErrorCode {
 }
 
 /// What a `publish` to `channel` asks for: its data is a text alone, or the body of a post.
-pub(crate) fn publish(
-    identity: &Identity,
-    channel: String,
-    data: Option<&RawValue>,
-) -> Result<Request, RpcError> {
-    let json = data.map_or("", RawValue::get);
-    let text = json.starts_with('"').then(|| format!("{{\"text\":{json}}}"));
-    let json = text.as_deref().unwrap_or(json);
-    Ok(wire::request(identity.clone(), "message.post", &[("conversation", channel)], json.as_bytes())?)
+pub(crate) fn publish(identity: &Identity, channel: String, data: &[u8]) -> Result<Request, RpcError> {
+    let text = serde_json::from_slice::<String>(data).ok();
+    let text = text.map(|text| serde_json::json!({"text": text}).to_string().into_bytes());
+    let body = text.as_deref().unwrap_or(data);
+    Ok(wire::request(identity.clone(), "message.post", &[("conversation", channel)], body)?)
 }
 
 /// What an `rpc` asks for.
-pub(crate) fn command(
-    identity: &Identity,
-    method: &str,
-    data: Option<&RawValue>,
-) -> Result<Request, RpcError> {
-    let json = data.map_or("", RawValue::get);
-    Ok(wire::request(identity.clone(), method, &[], json.as_bytes())?)
+pub(crate) fn command(identity: &Identity, method: &str, data: &[u8]) -> Result<Request, RpcError> {
+    Ok(wire::request(identity.clone(), method, &[], data)?)
 }
 
 #[cfg(test)]
@@ -97,10 +87,6 @@ mod tests {
         Identity { user: "ann".parse().unwrap(), admin: false, expires_at: None }
     }
 
-    fn raw(json: &serde_json::Value) -> Box<RawValue> {
-        RawValue::from_string(json.to_string()).unwrap()
-    }
-
     #[test]
     fn what_does_not_fit_is_a_bad_request_and_is_not_echoed() {
         for (method, json) in [
@@ -109,17 +95,21 @@ mod tests {
             ("message.post", json!("secret")),
             ("conversation.create", json!({"client_event_id": "c-1"})),
         ] {
-            let error = command(&ann(), method, Some(&raw(&json))).unwrap_err();
+            let error = command(&ann(), method, json.to_string().as_bytes()).unwrap_err();
             assert_eq!(error.code, ErrorCode::BAD_REQUEST, "{method} {json}");
             assert!(!error.message.contains("secret"), "{}", error.message);
         }
-        assert_eq!(command(&ann(), "nonsense", None).unwrap_err().code, ErrorCode::METHOD_NOT_FOUND);
+        assert_eq!(command(&ann(), "nonsense", b"").unwrap_err().code, ErrorCode::METHOD_NOT_FOUND);
     }
 
     #[test]
     fn a_publish_is_a_post() {
         let publish = |json: Option<serde_json::Value>, channel: &str| {
-            publish(&ann(), channel.to_owned(), json.map(|json| raw(&json)).as_deref())
+            publish(
+                &ann(),
+                channel.to_owned(),
+                json.map_or(String::new(), |json| json.to_string()).as_bytes(),
+            )
         };
         for json in [json!("hi \"\n"), json!({"text": "hi \"\n", "client_message_id": "m-1"})] {
             let request = publish(Some(json), "tea").unwrap();

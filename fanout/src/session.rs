@@ -14,7 +14,7 @@ use tokio::{net::TcpStream, sync::Notify};
 
 use crate::{
     outbox::{Limits, Outbox, Wire},
-    protocol::{Disconnect, reply::ClientInfo},
+    protocol::{ClientInfo, Disconnect, Form, Outcome, Reply},
     subscription::Subscription,
 };
 
@@ -38,6 +38,7 @@ pub(crate) enum Standing {
 /// See the module. Lives on the thread of its shard.
 pub(crate) struct Session {
     client: String,
+    form: Form,
     standing: RefCell<Standing>,
     subscriptions: RefCell<HashMap<ConversationId, Rc<Subscription>>>,
     outbox: RefCell<Outbox<Box<dyn Wire>>>,
@@ -55,9 +56,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(client: String, wire: Box<dyn Wire>, limits: Limits, born: Timestamp) -> Rc<Self> {
+    pub(crate) fn new(
+        client: String,
+        form: Form,
+        wire: Box<dyn Wire>,
+        limits: Limits,
+        born: Timestamp,
+    ) -> Rc<Self> {
         Rc::new(Self {
             client,
+            form,
             standing: RefCell::new(Standing::New),
             subscriptions: RefCell::default(),
             outbox: RefCell::new(Outbox::new(wire, limits)),
@@ -75,6 +83,11 @@ impl Session {
     /// The name of the session, fresh for each connection.
     pub(crate) fn client(&self) -> &str {
         &self.client
+    }
+
+    /// How messages to it are written.
+    pub(crate) fn form(&self) -> Form {
+        self.form
     }
 
     pub(crate) fn born(&self) -> Timestamp {
@@ -103,6 +116,11 @@ impl Session {
     }
 
     // === what is written ===
+
+    /// Writes the answer to the command `id`.
+    pub(crate) fn reply(&self, id: u32, outcome: Outcome) {
+        self.send(self.form.reply(&Reply::to(id, outcome)));
+    }
 
     /// Writes a frame, behind what waits.
     pub(crate) fn send(&self, frame: Bytes) {
@@ -213,10 +231,10 @@ impl Session {
     // === pings ===
 
     /// A ping goes out, before what waits; the answer is due.
-    pub(crate) fn ping(&self, frame: Bytes) {
+    pub(crate) fn ping(&self) {
         self.awaiting_pong.set(true);
         self.took_bytes.set(false);
-        self.outbox.borrow_mut().push_next(frame);
+        self.outbox.borrow_mut().push_next(self.form.ping());
         self.flush();
     }
 
@@ -226,7 +244,13 @@ impl Session {
 
     /// Whether the answer is overdue. A slow reader that takes what waits, if not yet the ping, is given more time.
     pub(crate) fn owes_pong(&self) -> bool {
-        self.awaiting_pong.get() && !(self.blocked.get() && self.took_bytes.get())
+        let (blocked, took_bytes) = (self.blocked.get(), self.took_bytes.get());
+        self.awaiting_pong.get()
+            && match self.form {
+                Form::Json | Form::Protobuf => !(blocked && took_bytes),
+                // Nothing comes back there; who takes bytes is alive.
+                Form::EventStream => blocked && !took_bytes,
+            }
     }
 
     // === what it is subscribed to ===

@@ -30,8 +30,9 @@ use crate::{
     connection,
     meters::Meters,
     presence::Presence,
-    protocol::reply::{self, ClientInfo},
+    protocol::{ClientInfo, Form, PerForm, Push},
     session::Session,
+    stream,
     subscription::{Subscription, Topic},
     switchover::Switchover,
 };
@@ -46,12 +47,24 @@ pub(crate) const PING_INTERVAL_S: u32 = 25;
 
 /// What a shard is told.
 pub(crate) enum Mail {
-    /// A connection whose WebSocket handshake is done, and what it sent right behind.
-    Accept(std::net::TcpStream, bytes::Bytes),
+    /// Somebody connected.
+    Accept(Arrival),
+    /// Somebody wants a stream.
+    Stream(Box<stream::Ask>),
     /// Somebody came to a conversation, or went.
     Signal(Arc<Signal>),
     /// Close every session, spread over this time, then answer.
     Drain(Duration, oneshot::Sender<()>),
+}
+
+/// A connection whose handshake is done.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) socket: std::net::TcpStream,
+    /// What was read of it already.
+    pub(crate) ahead: bytes::Bytes,
+    /// What was agreed on.
+    pub(crate) form: Form,
 }
 
 /// Somebody came or went.
@@ -135,8 +148,11 @@ impl Shard {
 
     fn take(self: &Rc<Self>, letter: Mail) {
         match letter {
-            Mail::Accept(socket, ahead) => {
-                spawn_local(connection::run(Rc::clone(self), socket, ahead));
+            Mail::Accept(arrival) => {
+                spawn_local(connection::run(Rc::clone(self), arrival));
+            }
+            Mail::Stream(ask) => {
+                spawn_local(stream::run(Rc::clone(self), *ask));
             }
             Mail::Signal(signal) => self.signal(&signal),
             Mail::Drain(window, done) => {
@@ -153,7 +169,9 @@ impl Shard {
         let tracked = self.around.mirror.track(conversation).await?;
         // Another session may have come first while this one waited; it is the topic only once somebody subscribes.
         let known = self.topics.borrow().get(conversation).cloned();
-        Ok(known.unwrap_or_else(|| Rc::new(Topic::new(conversation.clone(), tracked))))
+        Ok(known.unwrap_or_else(|| {
+            Rc::new(Topic::new(conversation.clone(), self.around.mirror.epoch(), tracked))
+        }))
     }
 
     /// Registers a subscription: from here on it is offered what is folded.
@@ -208,13 +226,20 @@ impl Shard {
     fn signal(&self, signal: &Signal) {
         let topic = self.topics.borrow().get(&signal.conversation).cloned();
         let Some(topic) = topic else { return };
-        let frame = reply::signal(signal.conversation.as_str(), signal.join, &signal.info);
+        let frames = PerForm::default();
         let mut flush = Vec::new();
         topic.for_each(|subscription| {
             let Some(session) = subscription.session() else { return };
             let others = session.client() != signal.info.client;
+            if !others || !subscription.wants_signals() {
+                return;
+            }
+            let frame = frames.get(session.form(), || {
+                let channel = signal.conversation.as_str();
+                session.form().push(Push::presence(channel, signal.join, signal.info.clone()))
+            });
             // A subscription that is catching up has other worries, and signals may be left out.
-            if others && subscription.wants_signals() && session.has_room_for(frame.len()) {
+            if session.has_room_for(frame.len()) {
                 session.push(frame.clone());
                 flush.push(session);
             }

@@ -44,7 +44,7 @@ use crate::{
     handle,
     outbox::{Limits, Wire},
     presence::Presence,
-    protocol::{Disconnect, commands},
+    protocol::{Disconnect, Form},
     session::{Session, Standing},
     shard::{Mail, Shard, Surroundings},
 };
@@ -384,7 +384,8 @@ impl Simulation {
         let shard = Rc::clone(&self.nodes[node].shard);
         let connections = self.clients[client].connections;
         let name = format!("client-{client}-{connections}");
-        let session = Session::new(name, Box::new(Rc::clone(&pipe)), LIMITS, Timestamp::from_millis(0));
+        let session =
+            Session::new(name, Form::Json, Box::new(Rc::clone(&pipe)), LIMITS, Timestamp::from_millis(0));
         let user = format!("reader-{client}").parse().unwrap();
         session.set_standing(Standing::Connected(Identity { user, admin: false, expires_at: None }));
         shard.admit(&session);
@@ -404,8 +405,9 @@ impl Simulation {
                 None => serde_json::json!({"channel": conversation}),
             };
             let subscribe = serde_json::json!({"id": id, "subscribe": subscribe});
-            let command = commands(&subscribe.to_string()).next().unwrap().unwrap();
-            handle::command(&shard, &session, command).await.unwrap();
+            let [command] =
+                Form::Json.commands(subscribe.to_string().as_bytes()).unwrap().try_into().unwrap();
+            handle::command(&shard, &session, command.id, command.method()).await.unwrap();
         }
         self.clients[client].read(&self.nodes);
     }

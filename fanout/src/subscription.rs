@@ -12,12 +12,12 @@ use kernel::{
     identity::Identity,
     mirror::{LiveEvent, Mirror, MirrorError, Tracked},
 };
-use schemas::{ConversationId, Position};
+use schemas::{ConversationId, Epoch, Position};
 use tokio::time::sleep;
 
 use crate::{
     feed::{self, PAGE_LEN_MAX},
-    protocol::reply,
+    protocol::{Channel, Form, PerForm},
     session::Session,
     switchover::{Filled, Offer, Switchover},
 };
@@ -29,6 +29,8 @@ const PAGE_RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// A conversation that sessions of this shard are subscribed to.
 pub(crate) struct Topic {
     pub(crate) conversation: ConversationId,
+    /// The epoch of the log, as the positions of its events belong to it.
+    epoch: Epoch,
     pub(crate) tracked: Arc<Tracked>,
     subscribers: RefCell<Vec<Rc<Subscription>>>,
 }
@@ -51,7 +53,8 @@ pub(crate) struct Subscription {
 pub(crate) struct Stretch<'a> {
     pub(crate) events: &'a [&'a LiveEvent],
     pub(crate) positions: Vec<Position>,
-    pub(crate) frames: Bytes,
+    channel: Channel<'a>,
+    frames: PerForm<Bytes>,
 }
 
 /// What came of handing a stretch to a subscription.
@@ -82,8 +85,12 @@ pub(crate) enum Fill {
 }
 
 impl Topic {
-    pub(crate) fn new(conversation: ConversationId, tracked: Arc<Tracked>) -> Self {
-        Self { conversation, tracked, subscribers: RefCell::default() }
+    pub(crate) fn new(conversation: ConversationId, epoch: Epoch, tracked: Arc<Tracked>) -> Self {
+        Self { conversation, epoch, tracked, subscribers: RefCell::default() }
+    }
+
+    fn channel(&self) -> Channel<'_> {
+        Channel { name: &self.conversation, epoch: &self.epoch }
     }
 
     pub(crate) fn add(&self, subscription: Rc<Subscription>) {
@@ -113,10 +120,15 @@ impl Topic {
 }
 
 impl<'a> Stretch<'a> {
-    pub(crate) fn new(conversation: &ConversationId, events: &'a [&'a LiveEvent]) -> Self {
-        let frames = reply::publications(conversation.as_str(), events.iter().copied());
+    pub(crate) fn new(topic: &'a Topic, events: &'a [&'a LiveEvent]) -> Self {
         let positions = events.iter().map(|event| event.position).collect();
-        Self { events, positions, frames }
+        Self { events, positions, channel: topic.channel(), frames: PerForm::default() }
+    }
+
+    /// The frames of all but the first `skip` events. Those of all are made once.
+    fn frames(&self, form: Form, skip: usize) -> Bytes {
+        let make = || form.publications(self.channel, self.events.iter().skip(skip).copied());
+        if skip == 0 { self.frames.get(form, make).clone() } else { make() }
     }
 }
 
@@ -181,12 +193,7 @@ impl Subscription {
         let mut switchover = self.switchover.borrow_mut();
         let before = switchover.sent();
         let Offer::Send { skip } = switchover.offer(&stretch.positions) else { return Delivered::Nothing };
-        let frames = if skip == 0 {
-            stretch.frames.clone()
-        } else {
-            let rest = stretch.events.iter().skip(skip).copied();
-            reply::publications(self.topic.conversation.as_str(), rest)
-        };
+        let frames = stretch.frames(session.form(), skip);
         if !session.has_room_for(frames.len()) {
             switchover.fell_behind(before);
             return Delivered::FellBehind;
@@ -234,7 +241,7 @@ impl Subscription {
                 Ok(page) => {
                     tries = 0;
                     let events = page.events.iter().map(AsRef::as_ref);
-                    session.push(reply::publications(self.topic.conversation.as_str(), events));
+                    session.push(session.form().publications(self.topic.channel(), events));
                     self.filled(page.filled);
                     session.flush();
                     // Nothing is awaited once it is live: from here on it may fall behind again, with a fill of its own.

@@ -10,25 +10,35 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use warp::{Filter, Rejection, Reply, filters::BoxedFilter, reply::Response};
 
-use crate::Fanout;
+use crate::{Fanout, protocol::Form, shard::Arrival};
 
-/// The subprotocol of the JSON form; most clients ask for none.
-const JSON_SUBPROTOCOL: &str = "centrifuge-json";
+/// The subprotocols and their forms; clients that want JSON mostly ask for none.
+const SUBPROTOCOLS: [(&str, Form); 2] =
+    [("centrifuge-json", Form::Json), ("centrifuge-protobuf", Form::Protobuf)];
+/// What the query of the address may say instead, for clients that cannot offer a subprotocol.
+const PROTOBUF_QUERIES: [&str; 2] = ["format=protobuf", "cf_protocol=protobuf"];
 
-/// The routes of fanout.
-pub fn routes(fanout: Arc<Fanout>) -> BoxedFilter<(Response,)> {
+/// The route.
+pub(crate) fn route(fanout: Arc<Fanout>) -> BoxedFilter<(Response,)> {
     warp::path!("connection" / "websocket")
         .and(warp::method())
         .and(warp::header::headers_cloned())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::ext::optional::<OnUpgrade>())
-        .and_then(move |method, headers, upgrade| {
-            let response = open(&fanout, &method, &headers, upgrade);
+        .and_then(move |method, headers, query: String, upgrade| {
+            let response = open(&fanout, &method, &headers, &query, upgrade);
             async move { Ok::<_, Rejection>(response) }
         })
         .boxed()
 }
 
-fn open(fanout: &Arc<Fanout>, method: &Method, headers: &HeaderMap, upgrade: Option<OnUpgrade>) -> Response {
+fn open(
+    fanout: &Arc<Fanout>,
+    method: &Method,
+    headers: &HeaderMap,
+    query: &str,
+    upgrade: Option<OnUpgrade>,
+) -> Response {
     let refuse =
         |status, code, message: &str| Answer::refusal(status, code, message).into_response().map(Into::into);
     let key = headers.get(header::SEC_WEBSOCKET_KEY);
@@ -43,15 +53,13 @@ fn open(fanout: &Arc<Fanout>, method: &Method, headers: &HeaderMap, upgrade: Opt
         let message = "pages of this origin may not connect; allow it with --allow-origin";
         return refuse(StatusCode::FORBIDDEN, "origin_refused", message);
     }
-    let offered: Vec<_> = subprotocols(headers).collect();
-    let json = offered.contains(&JSON_SUBPROTOCOL);
-    if !json && !offered.is_empty() {
-        let message = "of the subprotocols only centrifuge-json is spoken; offer that or none";
+    let Some((form, subprotocol)) = agree(headers, query) else {
+        let message = "of the subprotocols only centrifuge-json and centrifuge-protobuf are spoken; offer one of them, or none";
         return refuse(StatusCode::BAD_REQUEST, "subprotocol_refused", message);
-    }
+    };
     let accept = derive_accept_key(key.as_bytes());
-    tokio::spawn(hand_over(Arc::clone(fanout), upgrade));
-    switching_protocols(&accept, json)
+    tokio::spawn(hand_over(Arc::clone(fanout), upgrade, form));
+    switching_protocols(&accept, subprotocol)
 }
 
 fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
@@ -65,12 +73,24 @@ fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
         && has(header::SEC_WEBSOCKET_VERSION, "13")
 }
 
-fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+/// The form that client and server both speak, and the subprotocol that named it: the client's first that is known.
+/// `None`: it offers others only.
+fn agree(headers: &HeaderMap, query: &str) -> Option<(Form, Option<&'static str>)> {
     let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
+    let mut offered = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .peekable();
+    if offered.peek().is_none() {
+        let protobuf = query.split('&').any(|part| PROTOBUF_QUERIES.contains(&part));
+        return Some((if protobuf { Form::Protobuf } else { Form::Json }, None));
+    }
+    let known = |offer: &str| SUBPROTOCOLS.into_iter().find(|(name, _)| *name == offer);
+    offered.find_map(known).map(|(name, form)| (form, Some(name)))
 }
 
-fn switching_protocols(accept: &str, json: bool) -> Response {
+fn switching_protocols(accept: &str, subprotocol: Option<&'static str>) -> Response {
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -78,15 +98,15 @@ fn switching_protocols(accept: &str, json: bool) -> Response {
     if let Ok(accept) = HeaderValue::from_str(accept) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if json {
+    if let Some(subprotocol) = subprotocol {
         // Browsers fail the handshake when what they offered is not echoed.
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(JSON_SUBPROTOCOL));
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
     }
     response
 }
 
 /// Waits until the handshake is written, then gives the bare socket to a shard.
-async fn hand_over(fanout: Arc<Fanout>, upgrade: OnUpgrade) {
+async fn hand_over(fanout: Arc<Fanout>, upgrade: OnUpgrade, form: Form) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -100,7 +120,7 @@ async fn hand_over(fanout: Arc<Fanout>, upgrade: OnUpgrade) {
         return;
     };
     match parts.io.into_inner().into_std() {
-        Ok(socket) => fanout.accept(socket, parts.read_buf).await,
+        Ok(socket) => fanout.accept(Arrival { socket, ahead: parts.read_buf, form }).await,
         Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
     }
 }

@@ -44,7 +44,8 @@ impl Reject for Unauthorized {}
 ///
 /// `own` are further ones of the server itself.
 pub(crate) fn all(services: &Services, own: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
-    let identity = identity(Arc::clone(&services.key));
+    let key = Arc::clone(&services.key);
+    let identity = identity(Arc::clone(&key));
     let Services { ingest, store, fanout, registry, .. } = services.clone();
     let rare = own
         .or(console::routes())
@@ -58,7 +59,7 @@ pub(crate) fn all(services: &Services, own: BoxedFilter<(Response,)>) -> BoxedFi
     let services = [
         ingest.map(|ingest| ingest::routes(ingest, identity.clone())),
         store.map(|store| store::routes(store, identity)),
-        fanout.map(fanout::routes),
+        fanout.map(|fanout| fanout::routes(fanout, identity_of_a_stream(Arc::clone(&key)))),
     ];
     let routes = services.into_iter().flatten().rev();
     answering(routes.fold(rare, |others, routes| routes.or(others).unify().boxed()))
@@ -73,17 +74,33 @@ pub(crate) fn answering(routes: BoxedFilter<(Response,)>) -> BoxedFilter<(Respon
 fn identity(key: Arc<TokenKey>) -> BoxedFilter<(Identity,)> {
     warp::header::optional::<String>("authorization")
         .and_then(move |header: Option<String>| {
-            // The name of the scheme may be written in any case (RFC 9110, 11.1).
-            let scheme_and_token = header.as_deref().and_then(|header| header.split_once(' '));
-            let identity = match scheme_and_token {
-                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                    key.verify(token.trim()).map_err(|error| Unauthorized(Some(error)))
-                }
-                _ => Err(Unauthorized(None)),
-            };
+            let identity = verify(&key, header.as_deref().and_then(bearer));
             async move { identity.map_err(warp::reject::custom) }
         })
         .boxed()
+}
+
+/// The same where browsers cannot set a header: the token may stand in the query as `access_token` (RFC 6750, 2.3).
+fn identity_of_a_stream(key: Arc<TokenKey>) -> BoxedFilter<(Identity,)> {
+    warp::header::optional::<String>("authorization")
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and_then(move |header: Option<String>, query: String| {
+            let named = || query.split('&').find_map(|part| part.strip_prefix("access_token="));
+            let identity = verify(&key, header.as_deref().and_then(bearer).or_else(named));
+            async move { identity.map_err(warp::reject::custom) }
+        })
+        .boxed()
+}
+
+/// The token of an `Authorization`. The name of the scheme may be written in any case (RFC 9110, 11.1).
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn verify(key: &TokenKey, token: Option<&str>) -> Result<Identity, Unauthorized> {
+    let token = token.ok_or(Unauthorized(None))?;
+    key.verify(token).map_err(|error| Unauthorized(Some(error)))
 }
 
 pub(crate) fn livez() -> BoxedFilter<(Response,)> {

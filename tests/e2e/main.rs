@@ -3,6 +3,7 @@
 mod apart;
 mod archives;
 mod seen;
+mod streams;
 mod traces;
 
 use std::{fs, path::Path};

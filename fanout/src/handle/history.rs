@@ -12,10 +12,7 @@ use tokio::time::Instant;
 use super::{Asked, subscribe::temporary};
 use crate::{
     feed,
-    protocol::{
-        ErrorCode, HistoryRequest,
-        reply::{HistoryResult, Outcome, Publication},
-    },
+    protocol::{ErrorCode, HistoryRequest, HistoryResult, Outcome},
     switchover::{Filled, Switchover},
 };
 
@@ -36,7 +33,7 @@ pub(super) async fn history(at: &Asked<'_>, request: &HistoryRequest) -> Result<
     if since.is_some_and(|since| !since.epoch.is_empty() && since.epoch != epoch.as_str()) {
         return Err(ErrorCode::UNRECOVERABLE_POSITION);
     }
-    if request.reverse && since.is_some_and(|since| since.offset == Position::START) {
+    if request.reverse && since.is_some_and(|since| since.offset == 0) {
         return Err(ErrorCode::BAD_REQUEST);
     }
     let top = mirror.place(topic.tracked.partition());
@@ -47,11 +44,11 @@ pub(super) async fn history(at: &Asked<'_>, request: &HistoryRequest) -> Result<
     let events = match since {
         _ if limit == 0 => Vec::new(),
         Some(since) if request.reverse => {
-            let before = Position::new(since.offset.get() - 1);
+            let before = Position::new(since.offset - 1);
             back(at, &topic.tracked, before, limit).await?
         }
         None if request.reverse => back(at, &topic.tracked, top, limit).await?,
-        Some(since) => forth(at, &topic.tracked, since.offset, limit).await?,
+        Some(since) => forth(at, &topic.tracked, Position::new(since.offset), limit).await?,
         None => forth(at, &topic.tracked, Position::START, limit).await?,
     };
     let mut bytes = 0;
@@ -60,8 +57,9 @@ pub(super) async fn history(at: &Asked<'_>, request: &HistoryRequest) -> Result<
         bytes += event.json().len();
         fits
     });
-    let publications = fits.filter_map(|event| Publication::new(event)).collect();
-    at.reply(&Outcome::History(HistoryResult { publications, epoch: epoch.as_str(), offset: top }));
+    let publications = fits.map(|event| (&**event).into()).collect();
+    let (epoch, offset) = (epoch.to_string(), top.get());
+    at.reply(Outcome::History(HistoryResult { publications, epoch, offset }));
     Ok(())
 }
 

@@ -9,10 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Asked;
 use crate::{
     feed::Page,
-    protocol::{
-        ErrorCode, SubscribeRequest,
-        reply::{Outcome, Publication, SubscribeResult},
-    },
+    protocol::{ErrorCode, Outcome, Publication, REJECT_UNRECOVERED, SubscribeRequest, SubscribeResult},
     subscription::{Subscription, Topic},
     switchover::{Filled, Switchover},
 };
@@ -36,11 +33,11 @@ enum Beginning {
 
 /// Subscribes and writes the reply. The reply is written before any event of the conversation: until then the
 /// subscription is filling, or was not registered.
-pub(super) async fn subscribe(at: &Asked<'_>, request: &SubscribeRequest) -> Result<(), ErrorCode> {
+pub(crate) async fn subscribe(at: &Asked<'_>, request: &SubscribeRequest) -> Result<(), ErrorCode> {
     if request.r#type != 0 {
         return Err(ErrorCode::NOT_AVAILABLE);
     }
-    if request.tf.is_some() {
+    if !request.tf.is_empty() {
         return Err(ErrorCode::BAD_REQUEST);
     }
     let (conversation, topic) = at.readable(&request.channel).await?;
@@ -50,7 +47,7 @@ pub(super) async fn subscribe(at: &Asked<'_>, request: &SubscribeRequest) -> Res
         return Err(ErrorCode::LIMIT_EXCEEDED);
     }
     let beginning = beginning(at, request, &topic).await?;
-    if matches!(beginning, Beginning::Lost) && request.flag & SubscribeRequest::REJECT_UNRECOVERED != 0 {
+    if matches!(beginning, Beginning::Lost) && request.flag & REJECT_UNRECOVERED != 0 {
         return Err(ErrorCode::UNRECOVERABLE_POSITION);
     }
     match beginning {
@@ -116,15 +113,15 @@ async fn beginning(
     if !request.epoch.is_empty() && request.epoch != mirror.epoch().as_str() {
         return Ok(Beginning::Lost);
     }
-    let partition = topic.tracked.partition();
-    if request.offset > mirror.place(partition) {
+    let (partition, offset) = (topic.tracked.partition(), Position::new(request.offset));
+    if offset > mirror.place(partition) {
         // It came from a node that is further, or the log lost what the client has seen.
         let tail = mirror.log().tail(partition).await.map_err(|error| temporary(&error))?;
-        if request.offset > tail {
+        if offset > tail {
             return Ok(Beginning::Lost);
         }
     }
-    Ok(Beginning::Resume(request.offset))
+    Ok(Beginning::Resume(offset))
 }
 
 /// Registers, reads the first page, replies with it, and leaves the rest to go on by itself.
@@ -163,7 +160,7 @@ async fn resume(
         // With publications the client's own offset is echoed: it moves on as it takes them one by one. Without any, and
         // with nothing missing, its cursor may jump to this node's place.
         let offset = if page.events.is_empty() && live { position.max(place) } else { position };
-        let publications = page.events.iter().filter_map(|event| Publication::new(event)).collect();
+        let publications = page.events.iter().map(|event| (&**event).into()).collect();
         reply(at, request, offset, true, publications);
         if !live {
             shard.fill(&subscription);
@@ -182,16 +179,17 @@ fn reply(
     request: &SubscribeRequest,
     offset: Position,
     recovered: bool,
-    publications: Vec<Publication<'_>>,
+    publications: Vec<Publication>,
 ) {
     let epoch = at.shard.around.mirror.epoch();
-    at.reply(&Outcome::Subscribe(SubscribeResult {
+    at.reply(Outcome::Subscribe(SubscribeResult {
         recoverable: true,
         positioned: true,
-        epoch: epoch.as_str(),
-        offset,
+        epoch: epoch.to_string(),
+        offset: offset.get(),
         was_recovering: request.recover,
         recovered,
         publications,
+        ..SubscribeResult::default()
     }));
 }

@@ -12,7 +12,7 @@ use tokio::task::spawn_local;
 use super::Shard;
 use crate::{
     meters::Watch,
-    protocol::{Unsubscribe, reply},
+    protocol::{Disconnect, Form, Push, Unsubscribe},
     session::Session,
     subscription::{Delivered, Fill, Stretch, Subscription, Topic},
 };
@@ -26,7 +26,7 @@ impl Shard {
             // Who is removed gets the removal as the last, not what stands behind it.
             for events in events.split_inclusive(|event| ends_standing(&event.event.body)) {
                 let delivering = Watch::begin(events);
-                let stretch = Stretch::new(&topic.conversation, events);
+                let stretch = Stretch::new(&topic, events);
                 let (mut sessions, mut handed) = (0, 0);
                 topic.for_each(|subscription| match subscription.deliver(&stretch) {
                     Delivered::Queued { events, flush: due } => {
@@ -106,7 +106,11 @@ impl Shard {
         let current = session.subscription(conversation);
         if current.is_some_and(|current| Rc::ptr_eq(&current, subscription)) {
             self.unsubscribe(&session, conversation);
-            session.send(reply::unsubscribe(conversation.as_str(), why));
+            session.send(session.form().push(Push::unsubscribe(conversation.as_str(), why)));
+            if session.form() == Form::EventStream {
+                // It was all there is to it.
+                session.end(Disconnect::NORMAL);
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
 use super::{PING_INTERVAL_S, Shard};
 use crate::{
     connection,
-    protocol::{Disconnect, reply},
+    protocol::Disconnect,
     session::{Session, Standing},
 };
 
@@ -85,7 +85,7 @@ impl Shard {
                 if expires_at.is_some_and(over) {
                     session.end(Disconnect::EXPIRED);
                 } else {
-                    session.ping(reply::ping());
+                    session.ping();
                 }
             }
             Standing::New | Standing::Rejected => {

@@ -4,10 +4,14 @@ use kernel::testing::created;
 use serde_json::json;
 
 use super::support::Node;
+use crate::protocol::Form;
 
-#[tokio::test]
-async fn those_who_come_and_go_are_announced_and_listed() {
-    let node = Node::start().await;
+in_both_forms! {
+    those_who_come_and_go_are_announced_and_listed,
+}
+
+async fn those_who_come_and_go_are_announced_and_listed(form: Form) {
+    let node = Node::speaking(form).await;
     node.append(&created("tea")).await;
     let mut ann = node.client("ann").await;
     ann.subscribe("tea", None).await;

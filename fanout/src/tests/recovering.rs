@@ -8,10 +8,20 @@ use schemas::event::{MemberRemoved, MessagePosted, Style};
 use serde_json::json;
 
 use super::support::{Node, offsets};
+use crate::protocol::Form;
 
-#[tokio::test]
-async fn a_session_comes_back_to_everything_it_missed() {
-    let node = Node::start().await;
+in_both_forms! {
+    a_session_comes_back_to_everything_it_missed,
+    ten_thousand_events_behind_come_in_order_and_once_while_more_are_written,
+    a_reader_that_stops_harms_nobody_and_misses_nothing,
+    a_position_of_another_log_is_lost_and_the_client_is_told,
+    somebody_removed_receives_nothing_after_the_removal,
+    after_an_unsubscribe_nothing_comes_and_a_subscribe_goes_on_from_the_position,
+    a_node_that_stops_tells_its_sessions_to_come_back,
+}
+
+async fn a_session_comes_back_to_everything_it_missed(form: Form) {
+    let node = Node::speaking(form).await;
     node.append(&created("tea")).await;
     let mut expected = Vec::new();
     for n in 0..5 {
@@ -33,9 +43,8 @@ async fn a_session_comes_back_to_everything_it_missed() {
     assert!(reply["subscribe"]["offset"].as_u64().unwrap() >= 6);
 }
 
-#[tokio::test]
-async fn ten_thousand_events_behind_come_in_order_and_once_while_more_are_written() {
-    let node = Node::start().await;
+async fn ten_thousand_events_behind_come_in_order_and_once_while_more_are_written(form: Form) {
+    let node = Node::speaking(form).await;
     node.append(&created("tea")).await;
     for n in 0..10_000 {
         node.append(&posted("tea", &format!("m-{n}"), "ann")).await;
@@ -52,9 +61,8 @@ async fn ten_thousand_events_behind_come_in_order_and_once_while_more_are_writte
     assert_eq!(seen, (1..=last).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn a_reader_that_stops_harms_nobody_and_misses_nothing() {
-    let node = Node::start().await;
+async fn a_reader_that_stops_harms_nobody_and_misses_nothing(form: Form) {
+    let node = Node::speaking(form).await;
     node.append(&created("tea")).await;
     let (mut slow, mut quick) = (node.client("slow").await, node.client("quick").await);
     slow.subscribe("tea", None).await;
@@ -86,9 +94,8 @@ async fn a_reader_that_stops_harms_nobody_and_misses_nothing() {
     assert_eq!(slow.offsets_until(next).await, [next]);
 }
 
-#[tokio::test]
-async fn a_position_of_another_log_is_lost_and_the_client_is_told() {
-    let node = Node::start().await;
+async fn a_position_of_another_log_is_lost_and_the_client_is_told(form: Form) {
+    let node = Node::speaking(form).await;
     node.append(&created("tea")).await;
     let epoch = node.log.epoch().to_string();
     let mut client = node.client("ann").await;
@@ -103,9 +110,8 @@ async fn a_position_of_another_log_is_lost_and_the_client_is_told() {
     assert_eq!(client.ask("subscribe", strict).await["error"]["code"], 112);
 }
 
-#[tokio::test]
-async fn somebody_removed_receives_nothing_after_the_removal() {
-    let node = Node::start().await;
+async fn somebody_removed_receives_nothing_after_the_removal(form: Form) {
+    let node = Node::speaking(form).await;
     node.append(&created("tea")).await;
     let mut bob = node.client("bob").await;
     bob.subscribe("tea", None).await;
@@ -118,9 +124,8 @@ async fn somebody_removed_receives_nothing_after_the_removal() {
     assert_eq!(reply["error"]["code"], 103);
 }
 
-#[tokio::test]
-async fn after_an_unsubscribe_nothing_comes_and_a_subscribe_goes_on_from_the_position() {
-    let node = Node::start().await;
+async fn after_an_unsubscribe_nothing_comes_and_a_subscribe_goes_on_from_the_position(form: Form) {
+    let node = Node::speaking(form).await;
     node.append(&created("tea")).await;
     let epoch = node.log.epoch().to_string();
     let mut client = node.client("ann").await;
@@ -135,9 +140,8 @@ async fn after_an_unsubscribe_nothing_comes_and_a_subscribe_goes_on_from_the_pos
     assert_eq!(offsets(&reply["subscribe"]["publications"]), [missed]);
 }
 
-#[tokio::test]
-async fn a_node_that_stops_tells_its_sessions_to_come_back() {
-    let node = Node::start().await;
+async fn a_node_that_stops_tells_its_sessions_to_come_back(form: Form) {
+    let node = Node::speaking(form).await;
     let mut clients = Vec::new();
     for _ in 0..5 {
         clients.push(node.client("ann").await);

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
+use http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use kernel::{
@@ -11,7 +12,7 @@ use kernel::{
     command::{Accepted, Command, CommandError, CommandSink, Request},
     event_log::{EventLog, NewRecord, memory::MemoryLog},
     history::memory::MemoryHistory,
-    identity::TokenKey,
+    identity::{Identity, TokenKey},
     mirror::Mirror,
     testing::World,
 };
@@ -27,7 +28,13 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest, protocol::CloseFrame},
 };
 
-use crate::{Fanout, Settings, Threads, routes};
+use warp::{Filter, filters::BoxedFilter};
+
+use crate::{
+    Fanout, Settings, Threads,
+    protocol::{Form, Reply},
+    routes,
+};
 
 /// Long enough for anything that will come; a test that waits for it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,6 +45,8 @@ pub(super) struct Node {
     pub(super) address: SocketAddr,
     mirror: Arc<Mirror>,
     key: TokenKey,
+    /// What its clients speak.
+    form: Form,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -82,11 +91,11 @@ async fn append(log: &MemoryLog, event: &ChatEvent) -> schemas::Position {
 
 impl Node {
     pub(super) async fn start() -> Self {
-        let World { log, history, .. } = World::new(1);
-        Self::on(log, history).await
+        Self::speaking(Form::Json).await
     }
 
-    async fn on(log: MemoryLog, history: MemoryHistory) -> Self {
+    pub(super) async fn speaking(form: Form) -> Self {
+        let World { log, history, .. } = World::new(1);
         let projecting = tokio::spawn(project(log.clone(), history.clone()));
         let mirror = Mirror::start(Arc::new(log.clone()), Arc::new(history)).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -98,7 +107,7 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, Arc::clone(&fanout)));
-        Self { log, fanout, address, mirror, key: key(), tasks: vec![projecting, serving] }
+        Self { log, fanout, address, mirror, key: key(), form, tasks: vec![projecting, serving] }
     }
 
     /// Appends an event; this node has folded it when this returns.
@@ -114,10 +123,15 @@ impl Node {
 
     /// A connection that has said nothing yet.
     pub(super) async fn dial(&self) -> Client {
-        let request = format!("ws://{}/connection/websocket", self.address).into_client_request().unwrap();
+        let mut request =
+            format!("ws://{}/connection/websocket", self.address).into_client_request().unwrap();
+        if self.form == Form::Protobuf {
+            let subprotocol = HeaderValue::from_static("centrifuge-protobuf");
+            request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+        }
         let socket = TcpStream::connect(self.address).await.unwrap();
         let (socket, _) = client_async(request, socket).await.unwrap();
-        Client { socket, waiting: VecDeque::new(), commands: 0 }
+        Client { socket, form: self.form, waiting: VecDeque::new(), commands: 0 }
     }
 
     /// A session of `user`.
@@ -130,13 +144,20 @@ impl Node {
 }
 
 async fn serve(listener: TcpListener, fanout: Arc<Fanout>) {
-    let routes = routes(fanout);
+    let routes = routes(fanout, named());
     loop {
         let (socket, _) = listener.accept().await.unwrap();
         let service = TowerToHyperService::new(warp::service(routes.clone()));
         let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
         tokio::spawn(async move { connection.with_upgrades().await });
     }
+}
+
+/// Who asks is named in a header: whether that is true is not the affair of fanout.
+fn named() -> BoxedFilter<(Identity,)> {
+    warp::header::<String>("x-user")
+        .map(|user: String| Identity { user: user.parse().unwrap(), admin: false, expires_at: None })
+        .boxed()
 }
 
 /// Keeps the history at the tail of the log.
@@ -151,14 +172,25 @@ async fn project(log: MemoryLog, history: MemoryHistory) {
 
 pub(super) struct Client {
     socket: WebSocketStream<TcpStream>,
+    form: Form,
     /// Messages that came while another was waited for.
     waiting: VecDeque<Value>,
     commands: u32,
 }
 
 impl Client {
-    pub(super) async fn send(&mut self, text: impl Into<String>) {
-        self.socket.send(Message::text(text.into())).await.unwrap();
+    /// Sends commands, given in JSON, in the form of the node's clients.
+    pub(super) async fn send(&mut self, json: impl Into<String>) {
+        let json = json.into();
+        let message = match self.form {
+            Form::Protobuf => {
+                let commands = Form::Json.commands(json.as_bytes()).unwrap();
+                let bytes = commands.iter().flat_map(prost::Message::encode_length_delimited_to_vec);
+                Message::binary(bytes.collect::<Vec<_>>())
+            }
+            _ => Message::text(json),
+        };
+        self.socket.send(message).await.unwrap();
     }
 
     pub(super) async fn send_message(&mut self, message: Message) {
@@ -208,6 +240,12 @@ impl Client {
                 Ok(Message::Text(text)) => {
                     self.waiting
                         .extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+                }
+                Ok(Message::Binary(mut bytes)) => {
+                    while !bytes.is_empty() {
+                        let reply = <Reply as prost::Message>::decode_length_delimited(&mut bytes).unwrap();
+                        self.waiting.push_back(serde_json::to_value(&reply).unwrap());
+                    }
                 }
                 Ok(Message::Close(_)) | Err(_) => return None,
                 Ok(_) => {}

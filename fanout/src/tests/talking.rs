@@ -5,10 +5,19 @@ use schemas::{Visibility, event::ConversationCreated};
 use serde_json::json;
 
 use super::support::{Node, event_of, offsets};
+use crate::protocol::Form;
 
-#[tokio::test]
-async fn a_client_may_pipeline_everything_in_one_frame() {
-    let node = Node::start().await;
+in_both_forms! {
+    a_client_may_pipeline_everything_in_one_frame,
+    a_publish_comes_back_to_everybody_with_its_position,
+    who_may_not_read_may_not_subscribe,
+    a_conversation_made_a_moment_ago_can_be_subscribed_to,
+    history_pages_both_ways_over_all_events,
+    a_token_is_refreshed_or_the_session_ends,
+}
+
+async fn a_client_may_pipeline_everything_in_one_frame(form: Form) {
+    let node = Node::speaking(form).await;
     node.append(&created("tea")).await;
     let mut client = node.dial().await;
     let connect = json!({"id": 1, "connect": {"token": node.token("ann", 600), "name": "js"}});
@@ -23,9 +32,8 @@ async fn a_client_may_pipeline_everything_in_one_frame() {
     assert_eq!(push["pub"]["offset"], 2);
 }
 
-#[tokio::test]
-async fn a_publish_comes_back_to_everybody_with_its_position() {
-    let node = Node::start().await;
+async fn a_publish_comes_back_to_everybody_with_its_position(form: Form) {
+    let node = Node::speaking(form).await;
     node.append(&created("tea")).await;
     let (mut ann, mut bob) = (node.client("ann").await, node.client("bob").await);
     for client in [&mut ann, &mut bob] {
@@ -53,9 +61,8 @@ async fn a_publish_comes_back_to_everybody_with_its_position() {
     assert!(reply["error"]["message"].as_str().unwrap().contains("name it too"), "{reply}");
 }
 
-#[tokio::test]
-async fn who_may_not_read_may_not_subscribe() {
-    let node = Node::start().await;
+async fn who_may_not_read_may_not_subscribe(form: Form) {
+    let node = Node::speaking(form).await;
     let private = ConversationCreated {
         title: None,
         visibility: Visibility::Private,
@@ -72,9 +79,8 @@ async fn who_may_not_read_may_not_subscribe() {
     assert_eq!(eve.subscribe("no/id", None).await["error"]["code"], 107);
 }
 
-#[tokio::test]
-async fn a_conversation_made_a_moment_ago_can_be_subscribed_to() {
-    let node = Node::start().await;
+async fn a_conversation_made_a_moment_ago_can_be_subscribed_to(form: Form) {
+    let node = Node::speaking(form).await;
     let mut client = node.client("ann").await;
     for n in 0..50 {
         let name = format!("c{n}");
@@ -83,9 +89,8 @@ async fn a_conversation_made_a_moment_ago_can_be_subscribed_to() {
     }
 }
 
-#[tokio::test]
-async fn history_pages_both_ways_over_all_events() {
-    let node = Node::start().await;
+async fn history_pages_both_ways_over_all_events(form: Form) {
+    let node = Node::speaking(form).await;
     node.append(&created("tea")).await;
     node.append(&created("cake")).await;
     let mut expected = vec![1];
@@ -130,9 +135,8 @@ async fn history_pages_both_ways_over_all_events() {
     assert_eq!(client.ask("history", wrong).await["error"]["code"], 112);
 }
 
-#[tokio::test]
-async fn a_token_is_refreshed_or_the_session_ends() {
-    let node = Node::start().await;
+async fn a_token_is_refreshed_or_the_session_ends(form: Form) {
+    let node = Node::speaking(form).await;
     let mut client = node.dial().await;
     let reply = client.ask("connect", json!({"token": node.token("ann", 60)})).await;
     assert_eq!(reply["connect"]["expires"], true);

@@ -7,6 +7,7 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::{
     outbox::Limits,
+    protocol::Form,
     sim::{Node, Pipe},
 };
 
@@ -26,7 +27,8 @@ impl Room {
         let pipe = Rc::new(Pipe::default());
         pipe.room.set(1 << 20);
         let born = self.world.clock.now();
-        let session = Session::new("s".to_owned(), Box::new(Rc::clone(&pipe)), Limits::default(), born);
+        let session =
+            Session::new("s".to_owned(), Form::Json, Box::new(Rc::clone(&pipe)), Limits::default(), born);
         session.set_standing(standing);
         self.node.shard.admit(&session);
         (session, pipe)
@@ -47,7 +49,7 @@ fn ann(expires_at: Option<Timestamp>) -> Standing {
 }
 
 fn pings(pipe: &Pipe) -> usize {
-    pipe.bytes.borrow().windows(4).filter(|bytes| *bytes == reply::ping()).count()
+    pipe.bytes.borrow().windows(4).filter(|bytes| *bytes == Form::Json.ping()).count()
 }
 
 async fn with_room(test: impl AsyncFnOnce(Room)) {
