@@ -106,7 +106,7 @@ impl Asked<'_> {
 
     /// Subscribes and writes the reply.
     pub(crate) async fn subscribe(&self, request: &SubscribeRequest) -> Result<(), ErrorCode> {
-        let first_page = subscribe::while_the_client_waits();
+        let first_page = Some(subscribe::first_page_by());
         let mut subscribed = subscribe::subscribe(self, &request.channel, request, first_page).await?;
         self.reply(Outcome::Subscribe(std::mem::take(&mut subscribed.result)));
         subscribed.begin(self);

@@ -62,7 +62,9 @@ pub(super) async fn connect(
                 ..ConnectResult::default()
             };
             session.release(id, Outcome::Connect(result));
-            subscribed.into_values().for_each(|subscribed| subscribed.begin(&at));
+            for subscribed in subscribed.into_values() {
+                subscribed.begin(&at);
+            }
         }
         Err(error) => reject(session, id, error),
     }
@@ -82,10 +84,10 @@ async fn subscribe_to(
     at: &Asked<'_>,
     wanted: &BTreeMap<String, SubscribeRequest>,
 ) -> Result<BTreeMap<String, Subscribed>, ErrorCode> {
-    let first_page = subscribe::while_the_client_waits();
+    let first_page = subscribe::first_page_by();
     let (mut subscribed, mut bytes) = (BTreeMap::new(), 0);
     for (channel, request) in wanted {
-        let first_page = first_page.filter(|_| bytes < FIRST_PAGES_BYTES_MAX);
+        let first_page = (bytes < FIRST_PAGES_BYTES_MAX).then_some(first_page);
         match subscribe::subscribe(at, channel, request, first_page).await {
             Ok(one) => {
                 bytes += one.result.publications.iter().map(|event| event.data.len()).sum::<usize>();

@@ -48,20 +48,17 @@ impl Subscribed {
     }
 }
 
-/// When the first page must be there to go out with the reply; `None`: it comes behind it, like the rest.
-pub(crate) type FirstPageBy = Option<Instant>;
-
-/// As long as a client waits for a reply.
-pub(crate) fn while_the_client_waits() -> FirstPageBy {
-    Some(Instant::now() + FIRST_PAGE_WAIT)
+/// When a first page must be there to go out with a reply for which a client waits from now on.
+pub(crate) fn first_page_by() -> Instant {
+    Instant::now() + FIRST_PAGE_WAIT
 }
 
-/// Subscribes.
+/// Subscribes. Without a `first_page` to wait for, it comes behind the reply, like the rest.
 pub(crate) async fn subscribe(
     at: &Asked<'_>,
     channel: &str,
     request: &SubscribeRequest,
-    first_page: FirstPageBy,
+    first_page: Option<Instant>,
 ) -> Result<Subscribed, ErrorCode> {
     if request.r#type != 0 {
         return Err(ErrorCode::NOT_AVAILABLE);
@@ -159,7 +156,7 @@ async fn resume(
     request: &SubscribeRequest,
     topic: Rc<Topic>,
     position: Position,
-    first_page: FirstPageBy,
+    first_page: Option<Instant>,
 ) -> Result<Subscribed, ErrorCode> {
     let (shard, partition) = (at.shard, topic.tracked.partition());
     let switchover = Switchover::resuming(position);
