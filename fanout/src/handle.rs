@@ -73,7 +73,7 @@ fn connect(shard: &Shard, session: &Session, id: u32, request: &ConnectRequest) 
     if id == 0 || request.token.is_empty() {
         return Err(Disconnect::BAD_REQUEST);
     }
-    match shard.around.key.verify(&request.token) {
+    match shard.around.tokens.verify(&request.token) {
         Ok(identity) => {
             let (expires, ttl) = life(&identity, shard.around.clock.now());
             session.set_standing(Standing::Connected(identity));
@@ -89,16 +89,25 @@ fn connect(shard: &Shard, session: &Session, id: u32, request: &ConnectRequest) 
             session.reply(id, Outcome::Connect(result));
             Ok(())
         }
-        Err(TokenError::Expired | TokenError::NotYet) => {
-            // The client gets a new token and comes back on a new connection.
+        Err(error) => {
+            if !matches!(error, TokenError::Expired) {
+                tracing::info!(session.client = session.client(), %error, "a connection was refused");
+            }
+            let code = may_come_back(&error).ok_or(Disconnect::INVALID_TOKEN)?;
             session.set_standing(Standing::Rejected);
-            session.reply(id, Outcome::Error(ErrorCode::TOKEN_EXPIRED.into()));
+            session.reply(id, Outcome::Error(code.into()));
             Ok(())
         }
-        Err(error @ TokenError::Invalid(_)) => {
-            tracing::info!(session.client = session.client(), %error, "a connection was refused");
-            Err(Disconnect::INVALID_TOKEN)
-        }
+    }
+}
+
+/// What a client is told that comes back on a new connection by itself: with the same token, or with a new one. `None`: it
+/// is to stay away.
+fn may_come_back(error: &TokenError) -> Option<ErrorCode> {
+    match error {
+        TokenError::Awaited => Some(ErrorCode::INTERNAL),
+        TokenError::Expired | TokenError::NotYet | TokenError::UnknownKey => Some(ErrorCode::TOKEN_EXPIRED),
+        TokenError::Misplaced(_) | TokenError::Invalid(_) => None,
     }
 }
 
@@ -183,10 +192,19 @@ impl Asked<'_> {
     }
 
     fn refresh(&self, request: &RefreshRequest) -> Result<(), Disconnect> {
-        let identity = match self.shard.around.key.verify(&request.token) {
+        let identity = match self.shard.around.tokens.verify(&request.token) {
             Ok(identity) if identity.user == self.identity.user => identity,
-            Ok(_) | Err(TokenError::Invalid(_)) => return Err(Disconnect::INVALID_TOKEN),
-            Err(TokenError::Expired | TokenError::NotYet) => return Err(Disconnect::EXPIRED),
+            Ok(_) => return Err(Disconnect::INVALID_TOKEN),
+            Err(error) => match may_come_back(&error) {
+                // It asks again with the same token.
+                Some(ErrorCode::INTERNAL) => {
+                    self.fail(ErrorCode::INTERNAL);
+                    return Ok(());
+                }
+                // An error would end the connection for good; closed, it comes back, and is told to get a new token.
+                Some(_) => return Err(Disconnect::EXPIRED),
+                None => return Err(Disconnect::INVALID_TOKEN),
+            },
         };
         let (expires, ttl) = life(&identity, self.shard.around.clock.now());
         self.session.set_standing(Standing::Connected(identity));
