@@ -38,6 +38,10 @@ down:
 real:
     cargo test -p tests --test servers --test kafka --test cassandra
 
+# Frames that no client would send, for so many minutes; needs `cargo install cargo-fuzz`.
+fuzz minutes="10":
+    cargo fuzz run --sanitizer none frames -- -max_total_time=$(({{minutes}} * 60)) -max_len=4096 -timeout=10
+
 # The console's own tests.
 console:
     cd server/console && node --test

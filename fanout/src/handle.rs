@@ -1,26 +1,23 @@
 //! What a session's commands do. One at a time, in the order they came.
 
+mod connect;
 mod history;
-pub(crate) mod subscribe;
+mod subscribe;
 
 use std::rc::Rc;
 
-use kernel::identity::{Identity, TokenError};
-use schemas::{ConversationId, Timestamp};
+use kernel::identity::Identity;
+use schemas::ConversationId;
 
 use crate::{
     protocol::{
-        ConnectRequest, ConnectResult, Disconnect, Error, ErrorCode, Method, Outcome, PresenceResult,
-        PresenceStatsResult, PublishRequest, RefreshRequest, RefreshResult, RpcRequest,
+        Disconnect, Error, ErrorCode, Method, Outcome, PresenceResult, PresenceStatsResult, PublishRequest,
+        RefreshRequest, RefreshResult, RpcRequest, SubscribeRequest,
     },
     rpc::{self, RpcError},
     session::{Session, Standing},
-    shard::{PING_INTERVAL_S, Shard},
+    shard::Shard,
 };
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The longest time to live that clients are told, in seconds: their timers end at 2^31 ms.
-const TTL_S_MAX: i64 = 2_000_000;
 
 /// Does the command `id` and writes its reply.
 ///
@@ -34,7 +31,9 @@ pub(crate) async fn command(
 ) -> Result<(), Disconnect> {
     let identity = match (session.standing(), &method) {
         (Standing::Rejected, _) => return Ok(()),
-        (Standing::New, Method::Connect(request)) => return connect(shard, session, id, request),
+        (Standing::New, Method::Connect(request)) => {
+            return connect::connect(shard, session, id, request).await;
+        }
         (Standing::New, _) | (Standing::Connected(_), Method::Connect(_)) => {
             return Err(Disconnect::BAD_REQUEST);
         }
@@ -45,7 +44,7 @@ pub(crate) async fn command(
     }
     let at = Asked { shard, session, identity, id };
     match method {
-        Method::Subscribe(request) => at.answer(subscribe::subscribe(&at, &request).await),
+        Method::Subscribe(request) => at.answer(at.subscribe(&request).await),
         Method::Unsubscribe(request) => at.unsubscribe(&request.channel),
         Method::Publish(request) => at.answer_rpc(at.publish(request).await),
         Method::Rpc(request) => at.answer_rpc(at.rpc(request).await),
@@ -67,57 +66,6 @@ pub(crate) struct Asked<'a> {
     pub(crate) session: &'a Rc<Session>,
     pub(crate) identity: Identity,
     pub(crate) id: u32,
-}
-
-fn connect(shard: &Shard, session: &Session, id: u32, request: &ConnectRequest) -> Result<(), Disconnect> {
-    if id == 0 || request.token.is_empty() {
-        return Err(Disconnect::BAD_REQUEST);
-    }
-    match shard.around.tokens.verify(&request.token) {
-        Ok(identity) => {
-            let (expires, ttl) = life(&identity, shard.around.clock.now());
-            session.set_standing(Standing::Connected(identity));
-            let result = ConnectResult {
-                client: session.client().to_owned(),
-                version: VERSION.to_owned(),
-                expires,
-                ttl,
-                ping: PING_INTERVAL_S,
-                pong: true,
-                ..ConnectResult::default()
-            };
-            session.reply(id, Outcome::Connect(result));
-            Ok(())
-        }
-        Err(error) => {
-            if !matches!(error, TokenError::Expired) {
-                tracing::info!(session.client = session.client(), %error, "a connection was refused");
-            }
-            let code = may_come_back(&error).ok_or(Disconnect::INVALID_TOKEN)?;
-            session.set_standing(Standing::Rejected);
-            session.reply(id, Outcome::Error(code.into()));
-            Ok(())
-        }
-    }
-}
-
-/// What a client is told that comes back on a new connection by itself: with the same token, or with a new one. `None`: it
-/// is to stay away.
-fn may_come_back(error: &TokenError) -> Option<ErrorCode> {
-    match error {
-        TokenError::Awaited => Some(ErrorCode::INTERNAL),
-        TokenError::Expired | TokenError::NotYet | TokenError::UnknownKey => Some(ErrorCode::TOKEN_EXPIRED),
-        TokenError::Misplaced(_) | TokenError::Invalid(_) => None,
-    }
-}
-
-/// Whether a token ends, and in how many seconds.
-fn life(identity: &Identity, now: Timestamp) -> (bool, u32) {
-    let left_s = |at: Timestamp| ((at.as_millis() - now.as_millis()) / 1_000).clamp(1, TTL_S_MAX);
-    match identity.expires_at {
-        Some(at) => (true, u32::try_from(left_s(at)).unwrap_or(1)),
-        None => (false, 0),
-    }
 }
 
 impl Asked<'_> {
@@ -154,6 +102,15 @@ impl Asked<'_> {
     ) -> Result<(ConversationId, Rc<crate::subscription::Topic>), ErrorCode> {
         let conversation: ConversationId = channel.parse().map_err(|_| ErrorCode::BAD_REQUEST)?;
         subscribe::open(self, conversation).await
+    }
+
+    /// Subscribes and writes the reply.
+    pub(crate) async fn subscribe(&self, request: &SubscribeRequest) -> Result<(), ErrorCode> {
+        let first_page = Some(subscribe::first_page_by());
+        let mut subscribed = subscribe::subscribe(self, &request.channel, request, first_page).await?;
+        self.reply(Outcome::Subscribe(std::mem::take(&mut subscribed.result)));
+        subscribed.begin(self);
+        Ok(())
     }
 
     fn unsubscribe(&self, channel: &str) {
@@ -195,7 +152,7 @@ impl Asked<'_> {
         let identity = match self.shard.around.tokens.verify(&request.token) {
             Ok(identity) if identity.user == self.identity.user => identity,
             Ok(_) => return Err(Disconnect::INVALID_TOKEN),
-            Err(error) => match may_come_back(&error) {
+            Err(error) => match connect::may_come_back(&error) {
                 // It asks again with the same token.
                 Some(ErrorCode::INTERNAL) => {
                     self.fail(ErrorCode::INTERNAL);
@@ -206,9 +163,9 @@ impl Asked<'_> {
                 None => return Err(Disconnect::INVALID_TOKEN),
             },
         };
-        let (expires, ttl) = life(&identity, self.shard.around.clock.now());
+        let (expires, ttl) = connect::life(&identity, self.shard.around.clock.now());
         self.session.set_standing(Standing::Connected(identity));
-        let (client, version) = (self.session.client().to_owned(), VERSION.to_owned());
+        let (client, version) = (self.session.client().to_owned(), connect::VERSION.to_owned());
         self.reply(Outcome::Refresh(RefreshResult { client, version, expires, ttl }));
         Ok(())
     }

@@ -12,6 +12,8 @@
 
 mod connection;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handle;
 mod meters;
 mod outbox;

@@ -42,6 +42,8 @@ pub(crate) struct Session {
     standing: RefCell<Standing>,
     subscriptions: RefCell<HashMap<ConversationId, Rc<Subscription>>>,
     outbox: RefCell<Outbox<Box<dyn Wire>>>,
+    /// Nothing is written until the first reply is there.
+    held: Cell<bool>,
     /// Something waits in the outbox that the socket did not take.
     blocked: Cell<bool>,
     became_blocked: Notify,
@@ -69,6 +71,7 @@ impl Session {
             standing: RefCell::new(Standing::New),
             subscriptions: RefCell::default(),
             outbox: RefCell::new(Outbox::new(wire, limits)),
+            held: Cell::new(false),
             blocked: Cell::new(false),
             became_blocked: Notify::new(),
             drained: Notify::new(),
@@ -122,6 +125,22 @@ impl Session {
         self.send(self.form.reply(&Reply::to(id, outcome)));
     }
 
+    /// From now on whatever is to be written waits, up to the bounds of the outbox.
+    pub(crate) fn hold(&self) {
+        self.held.set(true);
+    }
+
+    /// Writes the answer to the command `id`, and then what was held.
+    pub(crate) fn release(&self, id: u32, outcome: Outcome) {
+        self.held.set(false);
+        self.outbox.borrow_mut().push_next(self.form.reply(&Reply::to(id, outcome)));
+        self.flush();
+        // A fill may have begun meanwhile and wait for room.
+        if self.takes_a_page() {
+            self.drained.notify_waiters();
+        }
+    }
+
     /// Writes a frame, behind what waits.
     pub(crate) fn send(&self, frame: Bytes) {
         self.push(frame);
@@ -139,7 +158,7 @@ impl Session {
 
     /// Writes what the socket takes. What it does not take is written by [`Session::unblocked`].
     pub(crate) fn flush(&self) {
-        if self.blocked.get() || self.over.get().is_some() {
+        if self.held.get() || self.blocked.get() || self.over.get().is_some() {
             return;
         }
         self.write();

@@ -28,7 +28,9 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use crate::{consuming, message::Record, producing, socket};
+use server::measure::text_frame;
+
+use crate::{consuming, message::Record, producing};
 
 /// As long as what a `tidings` answers to a post.
 const ANSWER_LEN: usize = 160;
@@ -104,7 +106,7 @@ async fn relay(consumer: &StreamConsumer, listener: &TcpListener) -> anyhow::Res
             }
             message = consumer.recv() => {
                 let message = message?;
-                let frame = socket::text_frame(message.payload().unwrap_or_default())?;
+                let frame = text_frame(message.payload().unwrap_or_default())?;
                 if let Some(reader) = &mut reader {
                     // Whoever went away is replaced by the next who comes.
                     let _ = reader.write_all(&frame).await;

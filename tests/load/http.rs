@@ -61,11 +61,6 @@ impl Connection {
     pub(crate) fn sender(&self) -> io::Result<std::net::TcpStream> {
         Ok(self.stream.as_fd().try_clone_to_owned()?.into())
     }
-
-    /// The connection, for another protocol.
-    pub(crate) fn into_stream(self) -> TcpStream {
-        self.stream
-    }
 }
 
 /// A request with this body.

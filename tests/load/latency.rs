@@ -13,8 +13,9 @@ use std::{
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
 use serde::Serialize;
-use server::measure::{Latencies, Schedule};
+use server::measure::{Latencies, Schedule, Session};
 use tokio::{
+    net::TcpStream as TokioStream,
     sync::mpsc,
     task::{JoinSet, spawn_blocking},
     time::timeout,
@@ -25,10 +26,9 @@ use crate::{
     consuming,
     cpu::{Processes, Spent},
     http::Connection,
-    message::{AUTHOR, PostRequest, Record, Records},
+    message::{AUTHOR, PostRequest, Record, Records, numbers},
     posts,
     rig::{Rig, on_one_thread},
-    socket::Session,
 };
 
 /// Conversations, each with one session that watches it.
@@ -235,10 +235,14 @@ impl Sessions {
     async fn open(&self, token: &str, conversations: &[String]) -> anyhow::Result<Vec<Session>> {
         match self {
             Self::Fanout { address } => {
-                let sessions = conversations.iter().map(|name| Session::subscribe(address, token, name));
+                let sessions = conversations.iter().map(async |name| {
+                    let mut session = Session::connect(address, token).await?;
+                    session.subscribe(name, None).await?;
+                    anyhow::Ok(session)
+                });
                 try_join_all(sessions).await
             }
-            Self::Bare { relay } => Ok(vec![Session::bare(relay).await?]),
+            Self::Bare { relay } => Ok(vec![Session::over(TokioStream::connect(relay).await?)]),
         }
     }
 }
@@ -262,7 +266,7 @@ impl Run {
             tasks.spawn_local(async move {
                 loop {
                     let mut came = Vec::new();
-                    session.next(|number, at| came.push((number, at))).await?;
+                    session.next(|payload, at| numbers(payload, |number| came.push((number, at)))).await?;
                     for arrival in came {
                         seen.send(arrival).await.context("nobody counts any more")?;
                     }

@@ -29,7 +29,6 @@ mod producing;
 mod projection;
 mod report;
 mod rig;
-mod socket;
 
 use report::{Part, Report};
 use rig::Rig;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Asked;
 use crate::{
     feed::Page,
-    protocol::{ErrorCode, Outcome, Publication, REJECT_UNRECOVERED, SubscribeRequest, SubscribeResult},
+    protocol::{ErrorCode, REJECT_UNRECOVERED, SubscribeRequest, SubscribeResult},
     subscription::{Subscription, Topic},
     switchover::{Filled, Switchover},
 };
@@ -31,16 +31,42 @@ enum Beginning {
     Lost,
 }
 
-/// Subscribes and writes the reply. The reply is written before any event of the conversation: until then the
-/// subscription is filling, or was not registered.
-pub(crate) async fn subscribe(at: &Asked<'_>, request: &SubscribeRequest) -> Result<(), ErrorCode> {
+/// A subscription of which the client does not know yet. Its reply has to be written before any event of the conversation,
+/// so nothing is awaited until then, or what is written is held ([`Session::hold`]).
+pub(crate) struct Subscribed {
+    pub(crate) result: SubscribeResult,
+    subscription: Rc<Subscription>,
+}
+
+impl Subscribed {
+    /// The client is told: what it missed beyond the first page may follow, and others hear that it is here.
+    pub(crate) fn begin(self, at: &Asked<'_>) {
+        if !self.subscription.is_live() {
+            at.shard.fill(&self.subscription);
+        }
+        at.shard.announce(at.session, &self.subscription.topic().conversation);
+    }
+}
+
+/// When a first page must be there to go out with a reply for which a client waits from now on.
+pub(crate) fn first_page_by() -> Instant {
+    Instant::now() + FIRST_PAGE_WAIT
+}
+
+/// Subscribes. Without a `first_page` to wait for, it comes behind the reply, like the rest.
+pub(crate) async fn subscribe(
+    at: &Asked<'_>,
+    channel: &str,
+    request: &SubscribeRequest,
+    first_page: Option<Instant>,
+) -> Result<Subscribed, ErrorCode> {
     if request.r#type != 0 {
         return Err(ErrorCode::NOT_AVAILABLE);
     }
     if !request.tf.is_empty() {
         return Err(ErrorCode::BAD_REQUEST);
     }
-    let (conversation, topic) = at.readable(&request.channel).await?;
+    let (conversation, topic) = at.readable(channel).await?;
     // A second subscribe is a client that missed the first reply: it is done anew.
     at.shard.unsubscribe(at.session, &conversation);
     if at.session.subscriptions_len() >= SUBSCRIPTIONS_LEN_MAX {
@@ -56,7 +82,7 @@ pub(crate) async fn subscribe(at: &Asked<'_>, request: &SubscribeRequest) -> Res
         Beginning::Resume(_) => metric::RESUMES.counter_of(["recovered"]).increment(1),
     }
     match beginning {
-        Beginning::Resume(position) => resume(at, request, topic, position).await?,
+        Beginning::Resume(position) => resume(at, request, topic, position, first_page).await,
         Beginning::Now | Beginning::Lost => {
             // The tail was asked for meanwhile, and somebody may have been removed.
             if !topic.may_be_read_by(&at.identity) {
@@ -65,12 +91,12 @@ pub(crate) async fn subscribe(at: &Asked<'_>, request: &SubscribeRequest) -> Res
             // What was folded in loading the conversation is offered to nobody: it lies before now.
             let place = at.shard.around.mirror.place(topic.tracked.partition());
             let now = place.max(topic.tracked.folded());
-            at.shard.subscribe(at.session, topic, request.join_leave, Switchover::live(now));
-            reply(at, request, now, false, Vec::new());
+            let subscription =
+                at.shard.subscribe(at.session, topic, request.join_leave, Switchover::live(now));
+            let result = result(at, request, now);
+            Ok(Subscribed { result, subscription })
         }
     }
-    at.shard.announce(at.session, &conversation);
-    Ok(())
 }
 
 /// The conversation as a topic, if this person may read it. What is refused could be a moment old, so this node
@@ -124,29 +150,30 @@ async fn beginning(
     Ok(Beginning::Resume(offset))
 }
 
-/// Registers, reads the first page, replies with it, and leaves the rest to go on by itself.
+/// Registers and reads the first page.
 async fn resume(
     at: &Asked<'_>,
     request: &SubscribeRequest,
     topic: Rc<Topic>,
     position: Position,
-) -> Result<(), ErrorCode> {
+    first_page: Option<Instant>,
+) -> Result<Subscribed, ErrorCode> {
     let (shard, partition) = (at.shard, topic.tracked.partition());
     let switchover = Switchover::resuming(position);
     let subscription = shard.subscribe(at.session, topic, request.join_leave, switchover);
     let conversation = &subscription.topic().conversation;
-    let deadline = Instant::now() + FIRST_PAGE_WAIT;
     loop {
         let place = shard.around.mirror.place(partition);
-        let page = match timeout_at(deadline, subscription.page(&shard.around.mirror)).await {
-            Ok(Ok(page)) => page,
-            Ok(Err(error)) => {
-                shard.unsubscribe(at.session, conversation);
-                return Err(temporary(&error));
-            }
-            // The fill goes on without the client's waiting for it.
-            Err(_) => Page { events: Vec::new(), filled: Filled::UpTo(position) },
+        let read = match first_page {
+            Some(deadline) => timeout_at(deadline, subscription.page(&shard.around.mirror)).await.ok(),
+            None => None,
         };
+        // Without one the fill goes on, and the client need not wait for it.
+        let page = read.unwrap_or(Ok(Page { events: Vec::new(), filled: Filled::UpTo(position) }));
+        let page = page.map_err(|error| {
+            shard.unsubscribe(at.session, conversation);
+            temporary(&error)
+        })?;
         if !is_current(at, &subscription) {
             // The session ended, or lost the right to read, while the page was read.
             shard.unsubscribe(at.session, conversation);
@@ -154,18 +181,16 @@ async fn resume(
         }
         subscription.filled(page.filled);
         let live = subscription.is_live();
-        if page.events.is_empty() && !live && Instant::now() < deadline {
+        let in_time = first_page.is_some_and(|deadline| Instant::now() < deadline);
+        if page.events.is_empty() && !live && in_time {
             continue;
         }
         // With publications the client's own offset is echoed: it moves on as it takes them one by one. Without any, and
         // with nothing missing, its cursor may jump to this node's place.
         let offset = if page.events.is_empty() && live { position.max(place) } else { position };
         let publications = page.events.iter().map(|event| (&**event).into()).collect();
-        reply(at, request, offset, true, publications);
-        if !live {
-            shard.fill(&subscription);
-        }
-        return Ok(());
+        let result = SubscribeResult { recovered: true, publications, ..result(at, request, offset) };
+        return Ok(Subscribed { result, subscription });
     }
 }
 
@@ -174,22 +199,13 @@ fn is_current(at: &Asked<'_>, subscription: &Rc<Subscription>) -> bool {
     current.is_some_and(|current| Rc::ptr_eq(&current, subscription)) && subscription.may_read()
 }
 
-fn reply(
-    at: &Asked<'_>,
-    request: &SubscribeRequest,
-    offset: Position,
-    recovered: bool,
-    publications: Vec<Publication>,
-) {
-    let epoch = at.shard.around.mirror.epoch();
-    at.reply(Outcome::Subscribe(SubscribeResult {
+fn result(at: &Asked<'_>, request: &SubscribeRequest, offset: Position) -> SubscribeResult {
+    SubscribeResult {
         recoverable: true,
         positioned: true,
-        epoch: epoch.to_string(),
+        epoch: at.shard.around.mirror.epoch().to_string(),
         offset: offset.get(),
         was_recovering: request.recover,
-        recovered,
-        publications,
         ..SubscribeResult::default()
-    }));
+    }
 }

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     connection::FAREWELL_WAIT,
-    handle::{Asked, subscribe},
+    handle::Asked,
     outbox::{Limits, Wire},
     protocol::{Disconnect, ErrorCode, Form, SubscribeRequest},
     session::{Session, Standing},
@@ -61,7 +61,7 @@ pub(crate) async fn run(shard: Rc<Shard>, ask: Ask) {
     session.set_standing(Standing::Connected(identity.clone()));
     shard.admit(&session);
     let at = Asked { shard: &shard, session: &session, identity, id: 0 };
-    let begun = subscribe::subscribe(&at, &request).await;
+    let begun = at.subscribe(&request).await;
     let begins = begun.is_ok();
     // Who asked may be gone.
     let told = answer.send(begun.map(|()| pieces)).is_ok();

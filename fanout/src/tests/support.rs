@@ -231,7 +231,7 @@ impl Client {
     }
 
     /// The next message; `None` once the connection is closed.
-    async fn next(&mut self) -> Option<Value> {
+    pub(super) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(message) = self.waiting.pop_front() {
                 return Some(message);

@@ -1,0 +1,123 @@
+//! `connect`: who the client is, and what it wants to be subscribed to from the first moment.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use kernel::identity::{Identity, TokenError};
+use schemas::Timestamp;
+
+use super::{
+    Asked,
+    subscribe::{self, Subscribed},
+};
+use crate::{
+    protocol::{ConnectRequest, ConnectResult, Disconnect, ErrorCode, Outcome, SubscribeRequest},
+    session::{Session, Standing},
+    shard::{PING_INTERVAL_S, Shard},
+};
+
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The longest time to live that clients are told, in seconds: their timers end at 2^31 ms.
+const TTL_S_MAX: i64 = 2_000_000;
+/// No more first pages go out with the reply once so many bytes of them do; clients close at frames of 1 MiB.
+const FIRST_PAGES_BYTES_MAX: usize = 256 * 1_024;
+
+pub(super) async fn connect(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    id: u32,
+    request: &ConnectRequest,
+) -> Result<(), Disconnect> {
+    if id == 0 || request.token.is_empty() {
+        return Err(Disconnect::BAD_REQUEST);
+    }
+    let identity = match shard.around.tokens.verify(&request.token) {
+        Ok(identity) => identity,
+        Err(error) => {
+            if !matches!(error, TokenError::Expired) {
+                tracing::info!(session.client = session.client(), %error, "a connection was refused");
+            }
+            reject(session, id, may_come_back(&error).ok_or(Disconnect::INVALID_TOKEN)?);
+            return Ok(());
+        }
+    };
+    let (expires, ttl) = life(&identity, shard.around.clock.now());
+    session.set_standing(Standing::Connected(identity.clone()));
+    let at = Asked { shard, session, identity, id };
+    session.hold();
+    match subscribe_to(&at, &request.subs).await {
+        Ok(mut subscribed) => {
+            let taken = |(channel, subscribed): (&String, &mut Subscribed)| {
+                (channel.clone(), std::mem::take(&mut subscribed.result))
+            };
+            let result = ConnectResult {
+                client: session.client().to_owned(),
+                version: VERSION.to_owned(),
+                expires,
+                ttl,
+                subs: subscribed.iter_mut().map(taken).collect(),
+                ping: PING_INTERVAL_S,
+                pong: true,
+                ..ConnectResult::default()
+            };
+            session.release(id, Outcome::Connect(result));
+            for subscribed in subscribed.into_values() {
+                subscribed.begin(&at);
+            }
+        }
+        Err(error) => reject(session, id, error),
+    }
+    Ok(())
+}
+
+fn reject(session: &Session, id: u32, error: ErrorCode) {
+    session.set_standing(Standing::Rejected);
+    session.release(id, Outcome::Error(error.into()));
+}
+
+/// Subscribes to all that may be read; what may not is left out, which clients understand.
+///
+/// # Errors
+/// One that passes: the client connects again.
+async fn subscribe_to(
+    at: &Asked<'_>,
+    wanted: &BTreeMap<String, SubscribeRequest>,
+) -> Result<BTreeMap<String, Subscribed>, ErrorCode> {
+    let first_page = subscribe::first_page_by();
+    let (mut subscribed, mut bytes) = (BTreeMap::new(), 0);
+    for (channel, request) in wanted {
+        let first_page = (bytes < FIRST_PAGES_BYTES_MAX).then_some(first_page);
+        match subscribe::subscribe(at, channel, request, first_page).await {
+            Ok(one) => {
+                bytes += one.result.publications.iter().map(|event| event.data.len()).sum::<usize>();
+                subscribed.insert(channel.clone(), one);
+            }
+            Err(error) if error.temporary => {
+                for conversation in at.session.conversations() {
+                    at.shard.unsubscribe(at.session, &conversation);
+                }
+                return Err(error);
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(subscribed)
+}
+
+/// What a client is told that comes back on a new connection by itself: with the same token, or with a new one. `None`: it
+/// is to stay away.
+pub(super) fn may_come_back(error: &TokenError) -> Option<ErrorCode> {
+    match error {
+        TokenError::Awaited => Some(ErrorCode::INTERNAL),
+        TokenError::Expired | TokenError::NotYet | TokenError::UnknownKey => Some(ErrorCode::TOKEN_EXPIRED),
+        TokenError::Misplaced(_) | TokenError::Invalid(_) => None,
+    }
+}
+
+/// Whether a token ends, and in how many seconds.
+pub(super) fn life(identity: &Identity, now: Timestamp) -> (bool, u32) {
+    let left_s = |at: Timestamp| ((at.as_millis() - now.as_millis()) / 1_000).clamp(1, TTL_S_MAX);
+    match identity.expires_at {
+        Some(at) => (true, u32::try_from(left_s(at)).unwrap_or(1)),
+        None => (false, 0),
+    }
+}

@@ -1,0 +1,343 @@
+//! `tidings bench resume`: a session that is far behind, and those that are not.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::json;
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{interval, sleep, timeout},
+};
+
+use super::{beside, filling, process::Server};
+use crate::{
+    cli::args::DATA_DEFAULT,
+    client::Client,
+    measure::{Latencies, Schedule, Session},
+};
+
+const DEEP: &str = "deep";
+const LIVE: &str = "live";
+/// Sessions that look on while one catches up.
+const WITNESSES: usize = 10;
+/// Bytes of a message.
+const MESSAGE_LEN: usize = 200;
+/// Between two looks at the server's memory.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// How long the session may wait for the next events.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+const MIB: u64 = 1 << 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings bench resume                     a million events behind
+  tidings bench resume --events 100000 --json
+
+A server in a process of its own, on a fresh folder beside the data folder, is filled
+first; that takes a minute or two for a million events. Ten sessions watch another
+conversation into which messages are posted at a steady rate; their latency, from when
+a message was due until it is at a session, is taken without and with the session that
+catches up. That one counts as complete if it got every event once and in order.";
+
+/// Measure how fast a session that is far behind catches up
+///
+/// And what that costs the server in memory, and others in latency.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ResumeArgs {
+    /// How many events the session is behind
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    events: u64,
+    /// Messages a second that others post and see meanwhile
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// How long their latency is taken before, in seconds
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// The server's folder is made beside this one, on the same disk
+    #[arg(long, value_name = "DIR", env = "TIDINGS_DATA", default_value = DATA_DEFAULT)]
+    data: std::path::PathBuf,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a run brought.
+#[derive(Debug, Serialize)]
+struct Report {
+    events: u64,
+    bytes: u64,
+    seconds: f64,
+    events_per_s: f64,
+    /// Of the server, for each event.
+    cpu_us: Option<f64>,
+    /// Of the server, before and at most while the session caught up.
+    memory_before: Option<u64>,
+    memory_most: Option<u64>,
+    before: Others,
+    meanwhile: Others,
+}
+
+/// The latency of those who look on, in milliseconds.
+#[derive(Debug, Serialize)]
+struct Others {
+    deliveries: u64,
+    p50_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+}
+
+/// What came to the session that caught up.
+#[derive(Debug, Default)]
+struct CaughtUp {
+    events: u64,
+    bytes: u64,
+    last: u64,
+}
+
+pub(super) async fn run(args: ResumeArgs) -> anyhow::Result<ExitCode> {
+    let folder = beside(&args.data)?;
+    let server = Server::start(&folder.path().join("data")).await?;
+    // Stopped by hand, it still clears away what it made.
+    let measured = tokio::select! {
+        measured = measure(&server, &args) => measured,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C; nothing was measured")),
+    };
+    server.stop().await?;
+    folder.close().context("cannot remove the temporary folder")?;
+    print(&measured?, args.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure(server: &Server, args: &ResumeArgs) -> anyhow::Result<Report> {
+    let client = server.client().await?;
+    let (last, epoch) = filling::fill(&client, DEEP, args.events, MESSAGE_LEN).await?;
+    filling::fill(&client, LIVE, 1, MESSAGE_LEN).await?;
+    let others = Others::begin(server, args.rate).await?;
+    sleep(Duration::from_secs(args.seconds)).await;
+    let before = others.end().await?;
+    let others = Others::begin(server, args.rate).await?;
+    let (memory_before, cpu_before) = (server.memory(), server.cpu());
+    let begun = Instant::now();
+    let (caught_up, memory_most) = {
+        let catching_up = catch_up(server, last, &epoch);
+        tokio::pin!(catching_up);
+        let (mut most, mut look) = (memory_before, interval(LOOK_PAUSE));
+        loop {
+            tokio::select! {
+                done = &mut catching_up => break (done?, most),
+                _ = look.tick() => most = most.max(server.memory()),
+            }
+        }
+    };
+    let (took, cpu) = (begun.elapsed(), server.cpu());
+    let meanwhile = others.end().await?;
+    // The conversation's own beginning is an event too.
+    ensure!(caught_up.events == args.events + 1, "{} events came, not {}", caught_up.events, args.events + 1);
+    #[expect(clippy::cast_precision_loss, reason = "at most a hundred million")]
+    let events = caught_up.events as f64;
+    let cpu = cpu_before.zip(cpu).map(|(before, after)| after.saturating_sub(before));
+    Ok(Report {
+        events: caught_up.events,
+        bytes: caught_up.bytes,
+        seconds: took.as_secs_f64(),
+        events_per_s: events / took.as_secs_f64(),
+        cpu_us: cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / events),
+        memory_before,
+        memory_most,
+        before,
+        meanwhile,
+    })
+}
+
+/// A session that begins at the start and reads until it has what stands before `last`.
+async fn catch_up(server: &Server, last: u64, epoch: &str) -> anyhow::Result<CaughtUp> {
+    let mut session = Session::connect(&server.address, server.token()).await?;
+    let mut seen = CaughtUp::default();
+    for offset in session.subscribe(DEEP, Some((0, epoch))).await? {
+        seen.take(Some(offset))?;
+    }
+    while seen.last < last {
+        let mut outcome = Ok(());
+        let next = session.next(|payload, _| {
+            seen.bytes += payload.len() as u64;
+            for line in payload.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"push\"")) {
+                let taken = seen.take(offset(line));
+                outcome = std::mem::replace(&mut outcome, Ok(())).and(taken);
+            }
+        });
+        timeout(SILENCE_MAX, next).await.context("nothing comes any more")??;
+        outcome?;
+    }
+    Ok(seen)
+}
+
+/// The offset at the end of a push: `…,"offset":4711}}}`.
+fn offset(push: &[u8]) -> Option<u64> {
+    let digits = push.strip_suffix(b"}}}")?.rsplit(|byte| *byte == b':').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+impl CaughtUp {
+    fn take(&mut self, offset: Option<u64>) -> anyhow::Result<()> {
+        let offset = offset.context("a push without an offset")?;
+        ensure!(offset > self.last, "{offset} came after {}", self.last);
+        (self.last, self.events) = (offset, self.events + 1);
+        Ok(())
+    }
+}
+
+/// Those who look on, and the one who posts for them.
+struct Onlookers {
+    tasks: JoinSet<anyhow::Result<()>>,
+    latencies: Arc<Mutex<Vec<Duration>>>,
+    stop: oneshot::Sender<()>,
+    posting: tokio::task::JoinHandle<anyhow::Result<u64>>,
+}
+
+impl Others {
+    async fn begin(server: &Server, rate: u32) -> anyhow::Result<Onlookers> {
+        let run = format!("r{}", kernel::random::name(6));
+        let schedule = Schedule { start: Instant::now(), interval: Duration::from_secs(1) / rate };
+        let latencies = Arc::<Mutex<Vec<_>>>::default();
+        let mut tasks = JoinSet::new();
+        let marked: Arc<str> = format!("\"text\":\"{run} ").into();
+        for _ in 0..WITNESSES {
+            let mut session = Session::connect(&server.address, server.token()).await?;
+            session.subscribe(LIVE, None).await?;
+            let (latencies, marked) = (Arc::clone(&latencies), Arc::clone(&marked));
+            tasks.spawn(async move {
+                loop {
+                    session
+                        .next(|payload, at| {
+                            let late = |number| at.saturating_duration_since(schedule.due_at(number));
+                            latencies.lock().extend(numbers(payload, marked.as_bytes()).map(late));
+                        })
+                        .await?;
+                }
+            });
+        }
+        let (stop, stopped) = oneshot::channel();
+        let posting = tokio::spawn(post(server.client().await?, run, schedule, stopped));
+        Ok(Onlookers { tasks, latencies, stop, posting })
+    }
+}
+
+impl Onlookers {
+    async fn end(mut self) -> anyhow::Result<Others> {
+        // It may have failed, which it says itself.
+        let _ = self.stop.send(());
+        let posted = self.posting.await??;
+        let wanted = usize::try_from(posted)? * WITNESSES;
+        let deadline = Instant::now() + SILENCE_MAX;
+        while self.latencies.lock().len() < wanted {
+            ensure!(Instant::now() < deadline, "messages did not come to those who look on");
+            tokio::select! {
+                Some(ended) = self.tasks.join_next() => ended??,
+                () = sleep(LOOK_PAUSE) => {}
+            }
+        }
+        let latencies = Latencies::new(std::mem::take(&mut *self.latencies.lock()));
+        let ms = |share| latencies.at(share).as_secs_f64() * 1e3;
+        Ok(Others { deliveries: latencies.count(), p50_ms: ms(0.5), p99_ms: ms(0.99), max_ms: ms(1.0) })
+    }
+}
+
+/// Posts whenever a message is due, until it is told to stop; says how many.
+async fn post(
+    client: Client,
+    run: String,
+    schedule: Schedule,
+    mut stop: oneshot::Receiver<()>,
+) -> anyhow::Result<u64> {
+    let mut number = 0;
+    loop {
+        tokio::select! {
+            _ = &mut stop => return Ok(number),
+            () = tokio::time::sleep_until(schedule.due_at(number).into()) => {}
+        }
+        let text = format!("{run} {number} {:x<MESSAGE_LEN$}", "");
+        let body = json!({"client_message_id": format!("{run}-{number}"), "text": text}).to_string();
+        let path = ["v1", "conversations", LIVE, "messages"];
+        let _: serde::de::IgnoredAny = client.post(&path, "application/json", body.into()).await?;
+        number += 1;
+    }
+}
+
+/// The numbers that stand behind `mark`.
+fn numbers<'a>(payload: &'a [u8], mark: &'a [u8]) -> impl Iterator<Item = u64> + 'a {
+    let starts = payload.windows(mark.len()).enumerate().filter(move |(_, window)| *window == mark);
+    starts.filter_map(move |(at, _)| {
+        let digits = payload.get(at + mark.len()..)?.split(|byte| *byte == b' ').next()?;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    })
+}
+
+fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, report)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    let Report { events, bytes, seconds, events_per_s, .. } = report;
+    writeln!(
+        out,
+        "caught up    {events} events ({} MiB) in {seconds:.1} s, each once and in order",
+        bytes / MIB
+    )?;
+    write!(out, "rate         {events_per_s:.0} events a second")?;
+    match report.cpu_us {
+        Some(cpu_us) => writeln!(out, ", {cpu_us:.1} µs of the server's processor time for each")?,
+        None => writeln!(out)?,
+    }
+    if let Some((before, most)) = report.memory_before.zip(report.memory_most) {
+        let (before, most) = (before / MIB, most / MIB);
+        writeln!(out, "memory       {before} MiB before, {most} MiB at most")?;
+    }
+    for (name, others) in [("before", &report.before), ("meanwhile", &report.meanwhile)] {
+        let Others { deliveries, p50_ms, p99_ms, max_ms } = others;
+        writeln!(
+            out,
+            "others       {name:<9}   p50 {p50_ms:.2} ms   p99 {p99_ms:.2}   max {max_ms:.2}   ({deliveries} deliveries)"
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_read_from_the_end_of_a_push() {
+        let push = br#"{"push":{"channel":"tea","pub":{"data":{"offset":3,"text":"a:1}}}"},"offset":4711}}}"#;
+        assert_eq!(offset(push), Some(4_711));
+        assert_eq!(offset(b"{}"), None);
+    }
+
+    #[test]
+    fn what_is_doubled_or_out_of_order_is_no_catching_up() {
+        let mut seen = CaughtUp::default();
+        assert!(seen.take(Some(3)).is_ok());
+        assert!(seen.take(Some(3)).is_err());
+        assert!(seen.take(Some(2)).is_err());
+        assert!(seen.take(None).is_err());
+        assert_eq!(seen.events, 1);
+    }
+
+    #[test]
+    fn numbers_stand_behind_their_mark() {
+        let payload = br#"{"text":"r1 7 xxx"}{"text":"r2 8 x"}{"text":"r1 19 xxx"}"#;
+        assert_eq!(numbers(payload, br#""text":"r1 "#).collect::<Vec<_>>(), [7, 19]);
+    }
+}
