@@ -44,7 +44,7 @@ pub(super) struct Node {
     pub(super) fanout: Arc<Fanout>,
     pub(super) address: SocketAddr,
     mirror: Arc<Mirror>,
-    tokens: Arc<Tokens>,
+    pub(super) tokens: Arc<Tokens>,
     /// What its clients speak.
     form: Form,
     tasks: Vec<JoinHandle<()>>,
@@ -119,6 +119,13 @@ impl Node {
 
     pub(super) fn token(&self, user: &str, ttl_s: i64) -> String {
         self.tokens.local().mint(&user.parse().unwrap(), false, SystemClock.now(), Some(ttl_s)).unwrap()
+    }
+
+    /// A token by which `user` may read `channel`.
+    pub(super) fn leave(&self, user: &str, channel: &str, ttl_s: i64) -> String {
+        let (user, conversation) = (user.parse().unwrap(), channel.parse().unwrap());
+        let local = self.tokens.local();
+        local.mint_subscription(&user, &conversation, SystemClock.now(), Some(ttl_s)).unwrap()
     }
 
     /// A connection that has said nothing yet.
