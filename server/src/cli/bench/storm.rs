@@ -63,7 +63,7 @@ pub(super) async fn run(args: StormArgs) -> anyhow::Result<ExitCode> {
         measured = measure(&server, &args) => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C; nothing was measured")),
     };
-    server.stop().await?;
+    drop(server);
     folder.close().context("cannot remove the temporary folder")?;
     print(&measured?, args.json)?;
     Ok(ExitCode::SUCCESS)
