@@ -71,8 +71,9 @@ impl Keeper {
             tracing::warn!(%source, "the keys come unencrypted: whoever can change them on the way can sign tokens");
         }
         tracing::info!(%source, keys = keys.len(), "tokens are checked with the keys of an issuer");
+        let ids = ids_of(&keys);
         take(&tokens, keys);
-        Ok(Self(tokio::spawn(keep(reader, source.clone(), tokens))))
+        Ok(Self(tokio::spawn(keep(reader, source.clone(), tokens, ids))))
     }
 }
 
@@ -90,7 +91,7 @@ async fn patiently(reader: &Reader) -> Result<KeySet, ReadError> {
     }
 }
 
-async fn keep(reader: Reader, source: KeySource, tokens: Arc<Tokens>) {
+async fn keep(reader: Reader, source: KeySource, tokens: Arc<Tokens>, mut ids: Vec<String>) {
     let interval = match source {
         KeySource::File(_) => Duration::ZERO,
         KeySource::Url(_) => ASK_INTERVAL,
@@ -101,8 +102,9 @@ async fn keep(reader: Reader, source: KeySource, tokens: Arc<Tokens>) {
         tokio::select! { () = sleep(interval) => {} () = tokens.key_awaited() => {} }
         match reader.keys().await {
             Ok(keys) => {
-                if failing || tokens.keys_len() != Some(keys.len()) {
-                    tracing::info!(%source, keys = keys.len(), "the key set was read");
+                let before = std::mem::replace(&mut ids, ids_of(&keys));
+                if failing || ids != before {
+                    tracing::info!(%source, keys = keys.len(), changed = ids != before, "the key set was read");
                 }
                 failing = false;
                 take(&tokens, keys);
@@ -117,6 +119,10 @@ async fn keep(reader: Reader, source: KeySource, tokens: Arc<Tokens>) {
             }
         }
     }
+}
+
+fn ids_of(keys: &KeySet) -> Vec<String> {
+    keys.ids().map(str::to_owned).collect()
 }
 
 fn take(tokens: &Tokens, keys: KeySet) {

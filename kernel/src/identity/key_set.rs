@@ -80,9 +80,14 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// The ids (`kid`) of the keys that can be used and have one, as they are listed.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(Key::id)
+    }
+
     /// Whether a key bears this id.
     pub(super) fn knows(&self, id: &str) -> bool {
-        self.keys.iter().any(|key| key.is_called(id))
+        self.ids().any(|known| known == id)
     }
 
     /// The keys of this id, or all if none is named, that go with the algorithm.
@@ -91,7 +96,7 @@ impl KeySet {
         id: Option<&'a str>,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &'a Key> {
-        let asked = move |key: &&Key| id.is_none_or(|id| key.is_called(id)) && key.goes_with(algorithm);
+        let asked = move |key: &&Key| id.is_none_or(|id| key.id() == Some(id)) && key.goes_with(algorithm);
         self.keys.iter().filter(asked)
     }
 }

@@ -57,8 +57,8 @@ impl Key {
         &self.decoding
     }
 
-    pub(super) fn is_called(&self, id: &str) -> bool {
-        self.id.as_deref() == Some(id)
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     pub(super) fn goes_with(&self, algorithm: Algorithm) -> bool {
