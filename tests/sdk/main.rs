@@ -14,25 +14,25 @@ const POSTS: usize = 300;
 
 #[tokio::test]
 async fn the_javascript_sdk_speaks_with_us() -> anyhow::Result<()> {
-    let Some(kit) = tools::node("the JavaScript SDK", "sdk/js").await? else { return Ok(()) };
+    let Some(kit) = tools::node("the JavaScript SDK", &["sdk/js"]).await? else { return Ok(()) };
     protocol(&kit, "protocol.mjs").await
 }
 
 #[tokio::test]
 async fn the_javascript_sdk_sees_everything_once_over_kills() -> anyhow::Result<()> {
-    let Some(kit) = tools::node("the JavaScript SDK over kills", "sdk/js").await? else { return Ok(()) };
+    let Some(kit) = tools::node("the JavaScript SDK over kills", &["sdk/js"]).await? else { return Ok(()) };
     follow(&kit, "follow.mjs").await
 }
 
 #[tokio::test]
 async fn the_python_sdk_speaks_with_us() -> anyhow::Result<()> {
-    let Some(kit) = tools::python("the Python SDK", "sdk/python").await? else { return Ok(()) };
+    let Some(kit) = tools::python("the Python SDK", &["sdk/python"]).await? else { return Ok(()) };
     protocol(&kit, "protocol.py").await
 }
 
 #[tokio::test]
 async fn the_python_sdk_sees_everything_once_over_kills() -> anyhow::Result<()> {
-    let Some(kit) = tools::python("the Python SDK over kills", "sdk/python").await? else { return Ok(()) };
+    let Some(kit) = tools::python("the Python SDK over kills", &["sdk/python"]).await? else { return Ok(()) };
     follow(&kit, "follow.py").await
 }
 
