@@ -23,7 +23,7 @@ use kernel::{
     mirror::Mirror,
 };
 use store::{Projector, ProjectorHandle, Store};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     backing::Opened,
@@ -35,6 +35,7 @@ use crate::{
     telemetry::metrics,
 };
 
+mod door;
 mod told;
 
 use told::Told;
@@ -88,8 +89,7 @@ impl App {
         let projector = stores.then(|| Projector::start(Arc::clone(&log), Arc::clone(&history)));
         let store = stores.then(|| Store::new(Arc::clone(&log), Arc::clone(&history)));
         let followers = Followers::start(settings, &log, &history, &key, &clock).await?;
-        let listener = TcpListener::bind(settings.listen)
-            .await
+        let listener = door::open(settings.listen)
             .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
