@@ -39,7 +39,7 @@ use http::{HeaderMap, header};
 use kernel::{
     clock::Clock,
     command::SharedSink,
-    identity::{Identity, TokenKey},
+    identity::{Identity, Tokens},
     mirror::Mirror,
 };
 use tokio::{
@@ -95,7 +95,7 @@ impl Fanout {
     pub fn start(
         mirror: &Arc<Mirror>,
         sink: SharedSink,
-        key: Arc<TokenKey>,
+        tokens: Arc<Tokens>,
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Arc<Self> {
@@ -104,7 +104,7 @@ impl Fanout {
         let shards: Arc<Vec<_>> = Arc::new(shards);
         let presence = Arc::new(Presence::default());
         let mirror = Arc::clone(mirror);
-        let around = Surroundings { mirror, sink, key, clock, presence, shards: Arc::clone(&shards) };
+        let around = Surroundings { mirror, sink, tokens, clock, presence, shards: Arc::clone(&shards) };
         threads.begin(&around, mails);
         Arc::new(Self { shards, next: 0.into(), allowed_origins, _threads: threads })
     }

@@ -16,7 +16,7 @@ use std::{
 use kernel::{
     clock::Clock,
     command::SharedSink,
-    identity::TokenKey,
+    identity::Tokens,
     mirror::{Folded, Mirror, MirrorError},
 };
 use schemas::ConversationId;
@@ -80,7 +80,7 @@ pub(crate) struct Signal {
 pub(crate) struct Surroundings {
     pub(crate) mirror: Arc<Mirror>,
     pub(crate) sink: SharedSink,
-    pub(crate) key: Arc<TokenKey>,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) presence: Arc<Presence>,
     /// The mailboxes of all shards, this one among them.

@@ -2,6 +2,7 @@
 
 mod apart;
 mod archives;
+mod moved;
 mod seen;
 mod streams;
 mod traces;
