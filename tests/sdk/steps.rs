@@ -97,6 +97,8 @@ impl Done {
         self.due.get(..self.count).unwrap_or_default()
     }
 
+    /// All that were due are done.
+    ///
     /// # Errors
     /// Some were left out.
     pub(crate) fn all(&self) -> anyhow::Result<()> {
