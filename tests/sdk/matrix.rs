@@ -19,8 +19,6 @@ pub(crate) enum Sdk {
 pub(crate) struct Release {
     pub(crate) sdk: Sdk,
     pub(crate) version: &'static str,
-    /// The forms in which the server lets it in.
-    pub(crate) forms: &'static [Form],
     /// Whether it can be told where a subscription is to begin. Otherwise each begins where the log is.
     pub(crate) from_start: bool,
 }
@@ -48,18 +46,13 @@ pub(crate) enum Capability {
 
 /// The newest release of each SDK, and an older one.
 pub(crate) static RELEASES: [Release; 6] = [
-    release(Sdk::JavaScript, "5.3.5", true),
-    release(Sdk::JavaScript, "5.8.0", true),
-    // In JSON it offers an empty list of subprotocols, which is refused.
-    Release { forms: &[Form::Protobuf], ..release(Sdk::Python, "0.4.4", false) },
-    release(Sdk::Python, "0.7.0", true),
-    release(Sdk::Go, "0.10.11", false),
-    release(Sdk::Go, "0.12.1", true),
+    Release { sdk: Sdk::JavaScript, version: "5.3.5", from_start: true },
+    Release { sdk: Sdk::JavaScript, version: "5.8.0", from_start: true },
+    Release { sdk: Sdk::Python, version: "0.4.4", from_start: false },
+    Release { sdk: Sdk::Python, version: "0.7.0", from_start: true },
+    Release { sdk: Sdk::Go, version: "0.10.11", from_start: false },
+    Release { sdk: Sdk::Go, version: "0.12.1", from_start: true },
 ];
-
-const fn release(sdk: Sdk, version: &'static str, from_start: bool) -> Release {
-    Release { sdk, version, forms: &Form::ALL, from_start }
-}
 
 impl Sdk {
     /// The name of its package.

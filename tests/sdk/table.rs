@@ -24,7 +24,7 @@ impl Table {
     /// The rows of these releases, where nothing has been done.
     pub(crate) fn of(releases: impl Iterator<Item = &'static Release>) -> Self {
         let row = |release, form| Row { release, form, done: Vec::new(), failures: String::new() };
-        Self(releases.flat_map(|release| release.forms.iter().map(move |form| row(release, *form))).collect())
+        Self(releases.flat_map(|release| Form::ALL.map(|form| row(release, form))).collect())
     }
 
     /// Enters what came of a run.
