@@ -15,7 +15,7 @@ async fn two_people_chat_in_a_browser_and_a_kill_costs_them_nothing() -> anyhow:
     let Some(browser) = tools::find_browser() else {
         return tools::skip(TEST, "chromium is not installed (TIDINGS_CHROMIUM may name it)");
     };
-    let Some(kit) = tools::node(TEST, "browser/js").await? else { return Ok(()) };
+    let Some(kit) = tools::node(TEST, &["browser/js"]).await? else { return Ok(()) };
     let mut server = Server::start().await?;
     let url = server.url();
     let browser = browser.to_string_lossy();
