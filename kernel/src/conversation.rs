@@ -137,6 +137,14 @@ impl ConversationState {
         }
     }
 
+    /// Whether `user` may write.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_write(&self, user: &UserId) -> Result<(), Refusal> {
+        law::may_write(self, user)
+    }
+
     /// Folds one event. On `Err` the event is void and the state is as it was.
     ///
     /// # Errors
