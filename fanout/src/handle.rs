@@ -3,6 +3,7 @@
 mod connect;
 mod history;
 mod subscribe;
+mod typing;
 
 use std::rc::Rc;
 
@@ -128,6 +129,9 @@ impl Asked<'_> {
     }
 
     async fn rpc(&self, request: RpcRequest) -> Result<Outcome, RpcError> {
+        if let Some(typing) = typing::said(&request.method) {
+            return typing::typing(self, &request, typing).await;
+        }
         let request = rpc::command(&self.identity, &request.method, &request.data)?;
         let accepted = self.shard.around.sink.execute(request).await?;
         let data = serde_json::to_vec(&accepted).map_err(|_| RpcError::from(ErrorCode::INTERNAL))?;

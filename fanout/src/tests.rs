@@ -24,3 +24,4 @@ mod recovering;
 mod streaming;
 mod support;
 mod talking;
+mod typing;

@@ -6,6 +6,8 @@
 //!    | projector -> history <- store's HTTP
 //!    \
 //!     mirror -> fanout -> sessions
+//!                 |
+//!              signals <-> other nodes
 //! ```
 //!
 //! Which of these a process has, its roles say. `told` is what operators are told of it.
@@ -21,12 +23,13 @@ use kernel::{
     history::SharedHistory,
     identity::TokenKey,
     mirror::Mirror,
+    signals::SharedSignals,
 };
 use store::{Projector, ProjectorHandle, Store};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
-    backing::Opened,
+    backing::{Opened, open_signals},
     data_dir::{DataDir, DataLock, token_key},
     edge,
     health::checks::{self, Tails},
@@ -84,11 +87,17 @@ impl App {
         };
         let key = Arc::new(token_key(&settings.data, settings.token_key.as_deref())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let Opened { log, history, registry } = Opened::of(&settings.backing, &dir, &clock).await?;
+        let Opened { log, history, registry, signal_codec } =
+            Opened::of(&settings.backing, &dir, &clock).await?;
         let stores = settings.roles.has(Role::Store);
         let projector = stores.then(|| Projector::start(Arc::clone(&log), Arc::clone(&history)));
         let store = stores.then(|| Store::new(Arc::clone(&log), Arc::clone(&history)));
-        let followers = Followers::start(settings, &log, &history, &key, &clock).await?;
+        let signals = if settings.roles.has(Role::Fanout) {
+            Some(open_signals(&settings.backing, signal_codec, &clock).await?)
+        } else {
+            None
+        };
+        let followers = Followers::start(settings, &log, &history, &key, &clock, signals).await?;
         let listener = door::open(settings.listen)
             .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
         let address = listener.local_addr()?;
@@ -162,6 +171,7 @@ impl Followers {
         history: &SharedHistory,
         key: &Arc<TokenKey>,
         clock: &Arc<dyn Clock>,
+        signals: Option<SharedSignals>,
     ) -> anyhow::Result<Option<Self>> {
         let (commands, sessions) = (settings.roles.has(Role::Ingest), settings.roles.has(Role::Fanout));
         if !commands && !sessions {
@@ -174,10 +184,10 @@ impl Followers {
             None => mirror.await?,
         };
         let ingest = Ingest::new(Arc::clone(&mirror), Arc::clone(clock));
-        let fanout = threads.map(|threads| {
+        let fanout = threads.zip(signals).map(|(threads, signals)| {
             let settings = fanout::Settings { threads, allowed_origins: settings.allowed_origins.clone() };
             let sink = Arc::clone(&ingest) as _;
-            Fanout::start(&mirror, sink, Arc::clone(key), Arc::clone(clock), settings)
+            Fanout::start(&mirror, sink, Arc::clone(key), Arc::clone(clock), signals, settings)
         });
         Ok(Some(Self { mirror, ingest: commands.then_some(ingest), fanout }))
     }

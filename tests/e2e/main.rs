@@ -2,6 +2,7 @@
 
 mod apart;
 mod archives;
+mod present;
 mod seen;
 mod streams;
 mod traces;
