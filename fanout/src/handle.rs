@@ -1,13 +1,16 @@
 //! What a session's commands do. One at a time, in the order they came.
 
 mod connect;
+mod grant;
 mod history;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod typing;
 
 use std::rc::Rc;
 
-use kernel::identity::{Identity, TokenError};
+use kernel::identity::{Identity, SubscriptionGrant};
 use schemas::ConversationId;
 
 use crate::{
@@ -45,7 +48,10 @@ pub(crate) async fn command(
     }
     let at = Asked { shard, session, identity, id };
     match method {
-        Method::Subscribe(request) => at.answer(at.subscribe(&request).await),
+        Method::Subscribe(request) => match grant::of(&at, &request.channel, &request.token) {
+            Ok(grant) => at.answer(at.subscribe(&request, grant).await),
+            Err(error) => at.fail(grant::refusal(&error)?),
+        },
         Method::Unsubscribe(request) => at.unsubscribe(&request.channel),
         Method::Publish(request) => at.answer_rpc(at.publish(request).await),
         Method::Rpc(request) => at.answer_rpc(at.rpc(request).await),
@@ -53,7 +59,7 @@ pub(crate) async fn command(
         Method::PresenceStats(request) => at.presence(&request.channel, true).await,
         Method::History(request) => at.answer(history::history(&at, &request).await),
         Method::Refresh(request) => return at.refresh(&request),
-        Method::SubRefresh => at.fail(ErrorCode::NOT_AVAILABLE),
+        Method::SubRefresh(request) => at.reply(grant::refresh(&at, &request)?),
         // A message without an answer; there is nothing that it could mean here.
         Method::Send => {}
         Method::Connect(_) | Method::Pong | Method::Unknown => return Err(Disconnect::BAD_REQUEST),
@@ -93,7 +99,7 @@ impl Asked<'_> {
         });
     }
 
-    /// The conversation, if this person may read it.
+    /// The conversation, if this person may read it, or has leave to by a subscription of this session.
     ///
     /// # Errors
     /// As the client is to be told.
@@ -102,13 +108,18 @@ impl Asked<'_> {
         channel: &str,
     ) -> Result<(ConversationId, Rc<crate::subscription::Topic>), ErrorCode> {
         let conversation: ConversationId = channel.parse().map_err(|_| ErrorCode::BAD_REQUEST)?;
-        subscribe::open(self, conversation).await
+        let grant = self.session.subscription(&conversation).and_then(|subscription| subscription.grant());
+        subscribe::open(self, conversation, grant.as_ref()).await
     }
 
     /// Subscribes and writes the reply.
-    pub(crate) async fn subscribe(&self, request: &SubscribeRequest) -> Result<(), ErrorCode> {
+    pub(crate) async fn subscribe(
+        &self,
+        request: &SubscribeRequest,
+        grant: Option<SubscriptionGrant>,
+    ) -> Result<(), ErrorCode> {
         let first_page = Some(subscribe::first_page_by());
-        let mut subscribed = subscribe::subscribe(self, &request.channel, request, first_page).await?;
+        let mut subscribed = subscribe::subscribe(self, &request.channel, request, grant, first_page).await?;
         self.reply(Outcome::Subscribe(std::mem::take(&mut subscribed.result)));
         subscribed.begin(self);
         Ok(())
@@ -153,12 +164,21 @@ impl Asked<'_> {
     }
 
     fn refresh(&self, request: &RefreshRequest) -> Result<(), Disconnect> {
-        let identity = match self.shard.around.key.verify(&request.token) {
+        let identity = match self.shard.around.tokens.verify(&request.token) {
             Ok(identity) if identity.user == self.identity.user => identity,
-            Ok(_) | Err(TokenError::Invalid(_)) => return Err(Disconnect::INVALID_TOKEN),
-            Err(TokenError::Expired | TokenError::NotYet) => return Err(Disconnect::EXPIRED),
+            Ok(_) => return Err(Disconnect::INVALID_TOKEN),
+            Err(error) => match connect::may_come_back(&error) {
+                // It asks again with the same token.
+                Some(ErrorCode::INTERNAL) => {
+                    self.fail(ErrorCode::INTERNAL);
+                    return Ok(());
+                }
+                // An error would end the connection for good; closed, it comes back, and is told to get a new token.
+                Some(_) => return Err(Disconnect::EXPIRED),
+                None => return Err(Disconnect::INVALID_TOKEN),
+            },
         };
-        let (expires, ttl) = connect::life(&identity, self.shard.around.clock.now());
+        let (expires, ttl) = connect::life(identity.expires_at, self.shard.around.clock.now());
         self.session.set_standing(Standing::Connected(identity));
         let (client, version) = (self.session.client().to_owned(), connect::VERSION.to_owned());
         self.reply(Outcome::Refresh(RefreshResult { client, version, expires, ttl }));

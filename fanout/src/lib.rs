@@ -42,7 +42,7 @@ use kernel::{
     clock::Clock,
     command::SharedSink,
     crash,
-    identity::{Identity, TokenKey},
+    identity::{Identity, Tokens},
     mirror::Mirror,
     signals::SharedSignals,
 };
@@ -109,7 +109,7 @@ impl Fanout {
     pub fn start(
         mirror: &Arc<Mirror>,
         sink: SharedSink,
-        key: Arc<TokenKey>,
+        tokens: Arc<Tokens>,
         clock: Arc<dyn Clock>,
         signals: SharedSignals,
         settings: Settings,
@@ -123,7 +123,7 @@ impl Fanout {
         let handle = attending.abort_handle();
         tokio::spawn(crash::watch("presence", attending));
         let mirror = Arc::clone(mirror);
-        let around = Surroundings { mirror, sink, key, clock, presence: Arc::clone(&presence) };
+        let around = Surroundings { mirror, sink, tokens, clock, presence: Arc::clone(&presence) };
         threads.begin(&around, mails);
         Arc::new(Self {
             shards,

@@ -302,6 +302,12 @@ impl Session {
         self.subscriptions.borrow_mut().remove(conversation)
     }
 
+    /// The subscriptions whose token ended before that moment.
+    pub(crate) fn over_before(&self, moment: Timestamp) -> Vec<Rc<Subscription>> {
+        let subscriptions = self.subscriptions.borrow();
+        subscriptions.values().filter(|subscription| subscription.was_over(moment)).cloned().collect()
+    }
+
     /// Every conversation it is subscribed to.
     pub(crate) fn conversations(&self) -> Vec<ConversationId> {
         self.subscriptions.borrow().keys().cloned().collect()

@@ -16,7 +16,7 @@ use std::{
 use kernel::{
     clock::Clock,
     command::SharedSink,
-    identity::TokenKey,
+    identity::Tokens,
     mirror::{Folded, Mirror, MirrorError},
 };
 use schemas::ConversationId;
@@ -73,7 +73,7 @@ pub(crate) struct Arrival {
 pub(crate) struct Surroundings {
     pub(crate) mirror: Arc<Mirror>,
     pub(crate) sink: SharedSink,
-    pub(crate) key: Arc<TokenKey>,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) presence: Arc<Presence>,
 }

@@ -28,7 +28,7 @@ use kernel::{
         faulty::{FaultyHistory, HistoryFaults},
         memory::MemoryHistory,
     },
-    identity::{Identity, TokenKey},
+    identity::{Identity, TokenKey, Tokens},
     mirror::{self, Mirror},
     signals::local::LocalSignals,
     testing::{World, created, event, posted},
@@ -185,7 +185,7 @@ impl Node {
         let around = Surroundings {
             mirror,
             sink: Arc::new(NoSink),
-            key: Arc::new(TokenKey::new(&[7; 32])),
+            tokens: Arc::new(Tokens::from(TokenKey::new(&[7; 32]))),
             clock: Arc::new(world.clock.clone()),
             presence: Arc::new(presence),
         };

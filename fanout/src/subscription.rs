@@ -9,10 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use kernel::{
-    identity::Identity,
+    identity::{Identity, SubscriptionGrant},
     mirror::{LiveEvent, Mirror, MirrorError, Tracked},
 };
-use schemas::{ConversationId, Epoch, Position};
+use schemas::{ConversationId, Epoch, Position, Timestamp};
 use tokio::time::sleep;
 
 use crate::{
@@ -43,6 +43,8 @@ pub(crate) struct Subscription {
     /// The client wants to be told who comes and goes.
     join_leave: bool,
     switchover: RefCell<Switchover>,
+    /// What its token allows; `None`: it was begun without one.
+    grant: RefCell<Option<SubscriptionGrant>>,
     ended: Cell<bool>,
     /// A fill is under way; there is never a second.
     filling: Cell<bool>,
@@ -112,6 +114,13 @@ impl Topic {
         identity.admin || self.tracked.look(|state| state.is_some_and(|state| state.may_read(&identity.user)))
     }
 
+    /// The same for somebody who may have been given leave to.
+    pub(crate) fn may_be_read_under(&self, grant: Option<&SubscriptionGrant>, identity: &Identity) -> bool {
+        let is_granted =
+            || self.tracked.look(|state| state.is_some_and(|state| state.may_be_granted(&identity.user)));
+        self.may_be_read_by(identity) || (grant.is_some() && is_granted())
+    }
+
     /// Calls `each` for every subscription. It must not add or remove any.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&Rc<Subscription>)) {
         for subscription in self.subscribers.borrow().iter() {
@@ -145,6 +154,7 @@ impl Subscription {
             topic,
             join_leave,
             switchover: RefCell::new(switchover),
+            grant: RefCell::default(),
             ended: Cell::new(false),
             filling: Cell::new(false),
             announced: Cell::new(false),
@@ -190,7 +200,23 @@ impl Subscription {
     /// Whether the client may read the conversation, as far as this node knows.
     pub(crate) fn may_read(&self) -> bool {
         let identity = self.session().and_then(|session| session.identity());
-        identity.is_some_and(|identity| self.topic.may_be_read_by(&identity))
+        identity.is_some_and(|identity| self.topic.may_be_read_under(self.grant.borrow().as_ref(), &identity))
+    }
+
+    /// What its token allows.
+    pub(crate) fn grant(&self) -> Option<SubscriptionGrant> {
+        self.grant.borrow().clone()
+    }
+
+    /// From now on this is what its token allows.
+    pub(crate) fn set_grant(&self, grant: Option<SubscriptionGrant>) {
+        *self.grant.borrow_mut() = grant;
+    }
+
+    /// Whether its token ended before that moment.
+    pub(crate) fn was_over(&self, moment: Timestamp) -> bool {
+        let ends_at = self.grant.borrow().as_ref().and_then(|grant| grant.expires_at);
+        ends_at.is_some_and(|end| end < moment)
     }
 
     /// Hands on what was folded, if this is the time for it.

@@ -18,6 +18,7 @@ macro_rules! in_both_forms {
     };
 }
 
+mod granted;
 mod misbehaving;
 mod presence;
 mod recovering;

@@ -132,7 +132,7 @@ impl ConversationState {
     /// Whether `user` may read: in an open conversation everybody who was not removed, in a private one members.
     pub fn may_read(&self, user: &UserId) -> bool {
         match self.visibility {
-            Visibility::Open => self.standing(user) != Some(Standing::Removed),
+            Visibility::Open => self.may_be_granted(user),
             Visibility::Private => self.role(user).is_some(),
         }
     }
@@ -143,6 +143,11 @@ impl ConversationState {
     /// Why not.
     pub fn may_write(&self, user: &UserId) -> Result<(), Refusal> {
         law::may_write(self, user)
+    }
+
+    /// Whether `user` may read on the word of somebody outside: everybody who was not removed, which no word undoes.
+    pub fn may_be_granted(&self, user: &UserId) -> bool {
+        self.standing(user) != Some(Standing::Removed)
     }
 
     /// Folds one event. On `Err` the event is void and the state is as it was.

@@ -97,6 +97,10 @@ metrics! {
         "HTTP requests by class of address and status.";
     HTTP_TIME: Kind::Histogram(TIMES_S), "tidings_http_request_duration_seconds" ["route"]
         "From the head of a request to the head of its answer.";
+    KEY_SET_READS: Kind::Counter, "tidings_key_set_reads_total" ["outcome"]
+        "Readings of the issuer's key set: read, or failed.";
+    KEY_SET_KEYS: Kind::Gauge, "tidings_key_set_keys" []
+        "Keys of the issuer that tokens are checked with.";
     READY: Kind::Gauge, "tidings_ready" ["check"]
         "1 if the check of /readyz passed the last time, else 0.";
     BUILD: Kind::Gauge, "tidings_build_info" ["version"]

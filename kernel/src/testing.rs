@@ -1,4 +1,5 @@
-//! A small world for tests and simulations: a log in memory, a history that is projected by hand, and the truth.
+//! A small world for tests and simulations: a log in memory, a history that is projected by hand, and the truth; and an
+//! [`issuer`] of tokens.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +22,8 @@ use crate::{
     event_log::{EventLog, NewRecord, memory::MemoryLog},
     history::{Batch, History, Projected, StoredEvent, changes_of, memory::MemoryHistory},
 };
+
+pub mod issuer;
 
 /// An event of `actor`.
 pub fn event(conversation: &str, id: &str, actor: &str, body: impl Into<EventBody>) -> ChatEvent {

@@ -21,7 +21,7 @@ use kernel::{
     clock::{Clock, SystemClock},
     event_log::SharedLog,
     history::SharedHistory,
-    identity::TokenKey,
+    identity::Tokens,
     mirror::Mirror,
     signals::SharedSignals,
 };
@@ -33,6 +33,7 @@ use crate::{
     data_dir::{DataDir, DataLock, token_key},
     edge,
     health::checks::{self, Tails},
+    key_set::Keeper,
     routes::{self, Services},
     settings::{Backing, DRAIN_WINDOW, Role, Settings},
     telemetry::metrics,
@@ -57,6 +58,8 @@ pub struct App {
     fanout: Option<Arc<Fanout>>,
     /// With the role store.
     projector: Option<ProjectorHandle>,
+    /// With an issuer.
+    _keeper: Option<Keeper>,
     /// Where log and history are embedded. Released last: until then no other process may use the folder.
     lock: Option<DataLock>,
 }
@@ -85,7 +88,9 @@ impl App {
             // Whatever is in the folder then is the same for all processes.
             Backing::Servers(_) => None,
         };
-        let key = Arc::new(token_key(&settings.data, settings.token_key.as_deref())?);
+        let key = token_key(&settings.data, settings.token_key.as_deref())?;
+        let tokens = Arc::new(Tokens::new(key, &settings.expected));
+        let keeper = keeper(settings, &tokens).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let Opened { log, history, registry, signal_codec } =
             Opened::of(&settings.backing, &dir, &clock).await?;
@@ -97,7 +102,7 @@ impl App {
         } else {
             None
         };
-        let followers = Followers::start(settings, &log, &history, &key, &clock, signals).await?;
+        let followers = Followers::start(settings, &log, &history, &tokens, &clock, signals).await?;
         let listener = door::open(settings.listen)
             .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
         let address = listener.local_addr()?;
@@ -111,15 +116,18 @@ impl App {
         if let Some(projector) = &projector {
             asked.push(checks::projector(projector.failure()));
         }
+        if keeper.is_some() {
+            asked.push(checks::keys(Arc::clone(&tokens)));
+        }
         asked.push(checks::draining(stopped.clone()));
         let (told, own) = Told::start(asked, &stopped, settings.metrics_listen).await?;
         let guests = settings.guests();
         let (ingest, fanout) =
             followers.map_or((None, None), |followers| (followers.ingest, followers.fanout));
         let registry = Arc::new(registry);
-        let services = Services { ingest, store, fanout: fanout.clone(), key, clock, guests, registry };
+        let services = Services { ingest, store, fanout: fanout.clone(), tokens, clock, guests, registry };
         let edge = tokio::spawn(edge::serve(listener, routes::all(&services, own), stopped));
-        let app = Self { address, stop, edge, told, fanout, projector, lock };
+        let app = Self { address, stop, edge, told, fanout, projector, _keeper: keeper, lock };
         if let Some(lock) = &app.lock {
             lock.announce(&app.url())?;
         }
@@ -169,7 +177,7 @@ impl Followers {
         settings: &Settings,
         log: &SharedLog,
         history: &SharedHistory,
-        key: &Arc<TokenKey>,
+        tokens: &Arc<Tokens>,
         clock: &Arc<dyn Clock>,
         signals: Option<SharedSignals>,
     ) -> anyhow::Result<Option<Self>> {
@@ -187,10 +195,20 @@ impl Followers {
         let fanout = threads.zip(signals).map(|(threads, signals)| {
             let settings = fanout::Settings { threads, allowed_origins: settings.allowed_origins.clone() };
             let sink = Arc::clone(&ingest) as _;
-            Fanout::start(&mirror, sink, Arc::clone(key), Arc::clone(clock), signals, settings)
+            Fanout::start(&mirror, sink, Arc::clone(tokens), Arc::clone(clock), signals, settings)
         });
         Ok(Some(Self { mirror, ingest: commands.then_some(ingest), fanout }))
     }
+}
+
+/// Brings the keys of the issuer, if there is one.
+async fn keeper(settings: &Settings, tokens: &Arc<Tokens>) -> anyhow::Result<Option<Keeper>> {
+    let Some(source) = &settings.jwks else { return Ok(None) };
+    let keeper = Keeper::start(source, Arc::clone(tokens)).await?;
+    if settings.expected.audiences.is_empty() {
+        tracing::warn!("tokens that the issuer made for other services pass too; say --token-audience");
+    }
+    Ok(Some(keeper))
 }
 
 fn lock(dir: &DataDir, settings: &Settings) -> anyhow::Result<DataLock> {

@@ -370,7 +370,8 @@ fn admin_token(dir: &DataDir, user: &UserId) -> anyhow::Result<String> {
     Ok(dir.token_key()?.mint(user, true, SystemClock.now(), Some(TOKEN_TTL_S))?)
 }
 
-fn is_local(url: &Url) -> bool {
+/// Whether an address is that of this machine.
+pub(crate) fn is_local(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost"
         || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
@@ -379,6 +380,11 @@ fn is_local(url: &Url) -> bool {
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+/// Why a request brought no answer, or not the whole of one.
+pub(crate) fn said(error: &reqwest::Error) -> String {
+    if error.is_timeout() { "no answer in time".to_owned() } else { root_cause(error) }
 }
 
 /// What lies at the bottom of an error; the layers above it only say that something failed.

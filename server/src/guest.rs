@@ -37,7 +37,7 @@ struct Guest {
 
 /// The address; it is not there where no guests are let in.
 pub(crate) fn routes(services: &Services) -> BoxedFilter<(Response,)> {
-    let Services { key, clock, guests, .. } = services.clone();
+    let Services { tokens, clock, guests, .. } = services.clone();
     let let_in =
         move || async move { if guests == Guests::Off { Err(warp::reject::not_found()) } else { Ok(()) } };
     warp::path!("v1" / "guest")
@@ -48,7 +48,7 @@ pub(crate) fn routes(services: &Services) -> BoxedFilter<(Response,)> {
         .and(warp::header::optional::<String>("host"))
         .and(warp::body::stream())
         .then(move |origin: Option<String>, host: Option<String>, sent| {
-            let (key, clock) = (Arc::clone(&key), Arc::clone(&clock));
+            let (tokens, clock) = (Arc::clone(&tokens), Arc::clone(&clock));
             async move {
                 if is_stranger(guests, origin.as_deref(), host.as_deref()) {
                     let message = "pages of other origins get no guest token";
@@ -61,7 +61,7 @@ pub(crate) fn routes(services: &Services) -> BoxedFilter<(Response,)> {
                     Ok(None) => {
                         refusal(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is too large")
                     }
-                    Ok(Some(body)) => token(&key, &*clock, &body),
+                    Ok(Some(body)) => token(tokens.local(), &*clock, &body),
                 }
             }
         })

@@ -118,6 +118,13 @@ fn answer(checks: Vec<Outcome>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use kernel::{
+        identity::{KeySet, TokenKey, Tokens},
+        testing::issuer::{Issuer, jwks},
+    };
+
     use super::*;
 
     async fn ask(health: &Health) -> (u16, serde_json::Value) {
@@ -148,6 +155,21 @@ mod tests {
         stop.send_replace(true);
         health.outcomes.changed().await.unwrap();
         assert_eq!(ask(&health).await.0, 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_whose_issuer_has_no_keys_is_not_ready() {
+        let tokens = Arc::new(Tokens::from(TokenKey::new(&[7; 32])));
+        let (_stop, stopped) = watch::channel(false);
+        let mut health = Health::start(vec![checks::keys(Arc::clone(&tokens))], stopped);
+        let issuer = Issuer::new("ES256").jwk();
+        for (keys, expected) in [(None, 200), (Some(vec![]), 503), (Some(vec![issuer]), 200)] {
+            if let Some(keys) = keys {
+                tokens.replace(KeySet::parse(jwks(&keys).as_bytes()).unwrap());
+            }
+            health.outcomes.changed().await.unwrap();
+            assert_eq!(ask(&health).await.0, expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]

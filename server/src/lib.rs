@@ -15,6 +15,7 @@ pub mod data_dir;
 mod edge;
 mod guest;
 mod health;
+pub mod key_set;
 pub mod measure;
 mod observed;
 pub mod registry;

@@ -5,10 +5,10 @@
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use kernel::event_log::kafka::KafkaSettings;
+use kernel::{event_log::kafka::KafkaSettings, identity::Expected};
 use store::scylla::ScyllaSettings;
 
-use crate::registry::client::RegistryAddress;
+use crate::{key_set::KeySource, registry::client::RegistryAddress};
 
 pub mod file;
 
@@ -91,6 +91,10 @@ pub struct Settings {
     pub roles: Roles,
     /// The file of the key that signs tokens, where it is not that of the folder. Must exist.
     pub token_key: Option<PathBuf>,
+    /// Where the keys of an issuer are, whose tokens count beside those of the key above; `None`: there is no issuer.
+    pub jwks: Option<KeySource>,
+    /// What tokens must say.
+    pub expected: Expected,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Whether anybody may have a token for any handle; `None`: only when listening on loopback.
@@ -111,6 +115,8 @@ impl Settings {
             backing: Backing::Embedded,
             roles: Roles::all(),
             token_key: None,
+            jwks: None,
+            expected: Expected::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8_000)),
             guests: None,
             allowed_origins: Vec::new(),

@@ -14,6 +14,10 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use kernel::{
+    identity::Tokens,
+    testing::issuer::{Issuer, jwks},
+};
 use schemas::{ChatEvent, json::EventFromJson};
 use server::data_dir::DataDir;
 use tempfile::TempDir;
@@ -161,10 +165,57 @@ fn a_token_is_printed_alone_and_speaks_for_its_user() {
     let printed = place.good(&["token", "--user", "ann", "--admin", "--ttl", "30m"]);
     let token = printed.strip_suffix('\n').unwrap();
     let key = DataDir::open(&place.path("data")).unwrap().token_key().unwrap();
-    let identity = key.verify(token).unwrap();
+    let tokens = Tokens::from(key);
+    let identity = tokens.verify(token).unwrap();
     assert_eq!((identity.user.as_str(), identity.admin), ("ann", true));
-    let identity = key.verify(place.good(&["token", "--user", "ben", "--ttl", "forever"]).trim()).unwrap();
+    let identity = tokens.verify(place.good(&["token", "--user", "ben", "--ttl", "forever"]).trim()).unwrap();
     assert_eq!((identity.admin, identity.expires_at), (false, None));
+}
+
+#[test]
+fn a_subscription_token_speaks_for_one_conversation() {
+    let place = Place::new();
+    let printed = place.good(&["token", "--user", "ann", "--conversation", "tea"]);
+    let tokens = Tokens::from(DataDir::open(&place.path("data")).unwrap().token_key().unwrap());
+    let (token, ann, tea) = (printed.trim(), "ann".parse().unwrap(), "tea".parse().unwrap());
+    assert!(tokens.verify_subscription(token, &ann, Some(&tea)).unwrap().expires_at.is_some());
+    assert!(tokens.verify(token).is_err());
+}
+
+#[test]
+fn tokens_of_an_issuer_count_beside_our_own() {
+    let place = Place::new();
+    let issuer = Issuer::new("RS256").called("k1");
+    fs::write(place.path("jwks.json"), jwks(&[issuer.jwk()])).unwrap();
+    let settings = "jwks = \"jwks.json\"\ntoken_audience = [\"chat\"]\ntoken_issuer = \"them\"\n";
+    fs::write(place.path("tidings.toml"), settings).unwrap();
+    let listen = ["--listen", "127.0.0.1:0", "--guests", "off", "--config", "tidings.toml"];
+    let mut server = place.spawn(&listen);
+    let greeting = server.line();
+    let url = greeting
+        .split(' ')
+        .find(|word| word.starts_with("http://"))
+        .unwrap()
+        .trim_end_matches('/')
+        .to_owned();
+    let list = |token: &str| place.run(&["list", "--url", &url, "--token", token]);
+    let claims = |audience: &str| serde_json::json!({"sub": "ann", "aud": audience, "iss": "them"});
+    let done = list(&issuer.sign(&claims("chat")));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let done = list(&issuer.sign(&claims("mail")));
+    assert!(done.code == Some(1) && done.err.contains("another audience"), "{done:?}");
+    assert_eq!(list(place.good(&["token", "--user", "ben"]).trim()).code, Some(0));
+}
+
+#[test]
+fn a_server_does_not_start_without_the_keys_it_was_told_of() {
+    let place = Place::new();
+    let serve = |jwks: &str| place.bad(&["--listen", "127.0.0.1:0", "--jwks", jwks]);
+    assert!(serve("nowhere.json").contains("nowhere.json"));
+    fs::write(place.path("empty.json"), "{\"keys\":[]}").unwrap();
+    assert!(serve("empty.json").contains("no key that can be used"));
+    fs::write(place.path("page.json"), "<html>").unwrap();
+    assert!(serve("page.json").contains("no JWKS document"));
 }
 
 #[test]

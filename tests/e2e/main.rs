@@ -2,6 +2,7 @@
 
 mod apart;
 mod archives;
+mod moved;
 mod present;
 mod seen;
 mod streams;

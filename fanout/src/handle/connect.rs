@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use kernel::identity::{Identity, TokenError};
+use kernel::identity::TokenError;
 use schemas::Timestamp;
 
 use super::{
-    Asked,
+    Asked, grant,
     subscribe::{self, Subscribed},
 };
 use crate::{
@@ -30,19 +30,17 @@ pub(super) async fn connect(
     if id == 0 || request.token.is_empty() {
         return Err(Disconnect::BAD_REQUEST);
     }
-    let identity = match shard.around.key.verify(&request.token) {
+    let identity = match shard.around.tokens.verify(&request.token) {
         Ok(identity) => identity,
-        Err(TokenError::Expired | TokenError::NotYet) => {
-            // The client gets a new token and comes back on a new connection.
-            reject(session, id, ErrorCode::TOKEN_EXPIRED);
+        Err(error) => {
+            if !matches!(error, TokenError::Expired) {
+                tracing::info!(session.client = session.client(), %error, "a connection was refused");
+            }
+            reject(session, id, may_come_back(&error).ok_or(Disconnect::INVALID_TOKEN)?);
             return Ok(());
         }
-        Err(error @ TokenError::Invalid(_)) => {
-            tracing::info!(session.client = session.client(), %error, "a connection was refused");
-            return Err(Disconnect::INVALID_TOKEN);
-        }
     };
-    let (expires, ttl) = life(&identity, shard.around.clock.now());
+    let (expires, ttl) = life(identity.expires_at, shard.around.clock.now());
     session.set_standing(Standing::Connected(identity.clone()));
     let at = Asked { shard, session, identity, id };
     session.hold();
@@ -88,7 +86,12 @@ async fn subscribe_to(
     let (mut subscribed, mut bytes) = (BTreeMap::new(), 0);
     for (channel, request) in wanted {
         let first_page = (bytes < FIRST_PAGES_BYTES_MAX).then_some(first_page);
-        match subscribe::subscribe(at, channel, request, first_page).await {
+        let begun = match grant::of(at, channel, &request.token) {
+            Ok(grant) => subscribe::subscribe(at, channel, request, grant, first_page).await,
+            // Nobody is sent away for what is only left out.
+            Err(error) => Err(grant::refusal(&error).unwrap_or(ErrorCode::PERMISSION_DENIED)),
+        };
+        match begun {
             Ok(one) => {
                 bytes += one.result.publications.iter().map(|event| event.data.len()).sum::<usize>();
                 subscribed.insert(channel.clone(), one);
@@ -105,10 +108,20 @@ async fn subscribe_to(
     Ok(subscribed)
 }
 
+/// What a client is told that comes back on a new connection by itself: with the same token, or with a new one. `None`: it
+/// is to stay away.
+pub(super) fn may_come_back(error: &TokenError) -> Option<ErrorCode> {
+    match error {
+        TokenError::Awaited => Some(ErrorCode::INTERNAL),
+        TokenError::Expired | TokenError::NotYet | TokenError::UnknownKey => Some(ErrorCode::TOKEN_EXPIRED),
+        TokenError::Misplaced(_) | TokenError::Invalid(_) => None,
+    }
+}
+
 /// Whether a token ends, and in how many seconds.
-pub(super) fn life(identity: &Identity, now: Timestamp) -> (bool, u32) {
+pub(super) fn life(expires_at: Option<Timestamp>, now: Timestamp) -> (bool, u32) {
     let left_s = |at: Timestamp| ((at.as_millis() - now.as_millis()) / 1_000).clamp(1, TTL_S_MAX);
-    match identity.expires_at {
+    match expires_at {
         Some(at) => (true, u32::try_from(left_s(at)).unwrap_or(1)),
         None => (false, 0),
     }

@@ -2,11 +2,11 @@
 
 use std::{fmt, rc::Rc, time::Duration};
 
-use kernel::metric;
+use kernel::{identity::SubscriptionGrant, metric};
 use schemas::{ConversationId, Position};
 use tokio::time::{Instant, timeout_at};
 
-use super::Asked;
+use super::{Asked, connect};
 use crate::{
     feed::Page,
     protocol::{ErrorCode, REJECT_UNRECOVERED, SubscribeRequest, SubscribeResult},
@@ -53,11 +53,12 @@ pub(crate) fn first_page_by() -> Instant {
     Instant::now() + FIRST_PAGE_WAIT
 }
 
-/// Subscribes. Without a `first_page` to wait for, it comes behind the reply, like the rest.
+/// Subscribes, with leave to read if there is a grant. Without a `first_page` to wait for, it comes behind the reply, like the rest.
 pub(crate) async fn subscribe(
     at: &Asked<'_>,
     channel: &str,
     request: &SubscribeRequest,
+    grant: Option<SubscriptionGrant>,
     first_page: Option<Instant>,
 ) -> Result<Subscribed, ErrorCode> {
     if request.r#type != 0 {
@@ -66,7 +67,8 @@ pub(crate) async fn subscribe(
     if !request.tf.is_empty() {
         return Err(ErrorCode::BAD_REQUEST);
     }
-    let (conversation, topic) = at.readable(channel).await?;
+    let conversation = channel.parse().map_err(|_| ErrorCode::BAD_REQUEST)?;
+    let (conversation, topic) = open(at, conversation, grant.as_ref()).await?;
     // A second subscribe is a client that missed the first reply: it is done anew.
     at.shard.unsubscribe(at.session, &conversation);
     if at.session.subscriptions_len() >= SUBSCRIPTIONS_LEN_MAX {
@@ -82,10 +84,10 @@ pub(crate) async fn subscribe(
         Beginning::Resume(_) => metric::RESUMES.counter_of(["recovered"]).increment(1),
     }
     match beginning {
-        Beginning::Resume(position) => resume(at, request, topic, position, first_page).await,
+        Beginning::Resume(position) => resume(at, request, topic, grant, position, first_page).await,
         Beginning::Now | Beginning::Lost => {
             // The tail was asked for meanwhile, and somebody may have been removed.
-            if !topic.may_be_read_by(&at.identity) {
+            if !topic.may_be_read_under(grant.as_ref(), &at.identity) {
                 return Err(ErrorCode::PERMISSION_DENIED);
             }
             // What was folded in loading the conversation is offered to nobody: it lies before now.
@@ -93,7 +95,8 @@ pub(crate) async fn subscribe(
             let now = place.max(topic.tracked.folded());
             let subscription =
                 at.shard.subscribe(at.session, topic, request.join_leave, Switchover::live(now));
-            let result = result(at, request, now);
+            let result = result(at, request, grant.as_ref(), now);
+            subscription.set_grant(grant);
             Ok(Subscribed { result, subscription })
         }
     }
@@ -104,9 +107,10 @@ pub(crate) async fn subscribe(
 pub(super) async fn open(
     at: &Asked<'_>,
     conversation: ConversationId,
+    grant: Option<&SubscriptionGrant>,
 ) -> Result<(ConversationId, Rc<Topic>), ErrorCode> {
     let topic = at.shard.topic(&conversation).await.map_err(|error| temporary(&error))?;
-    if topic.tracked.look(|state| state.is_none()) || !topic.may_be_read_by(&at.identity) {
+    if topic.tracked.look(|state| state.is_none()) || !topic.may_be_read_under(grant, &at.identity) {
         let deadline = Instant::now() + CATCH_UP_WAIT;
         let caught_up = at.shard.around.mirror.catch_up(topic.tracked.partition(), deadline).await;
         caught_up.map_err(|error| temporary(&error))?;
@@ -114,7 +118,7 @@ pub(super) async fn open(
     if topic.tracked.look(|state| state.is_none()) {
         return Err(ErrorCode::UNKNOWN_CHANNEL);
     }
-    if !topic.may_be_read_by(&at.identity) {
+    if !topic.may_be_read_under(grant, &at.identity) {
         return Err(ErrorCode::PERMISSION_DENIED);
     }
     Ok((conversation, topic))
@@ -155,12 +159,14 @@ async fn resume(
     at: &Asked<'_>,
     request: &SubscribeRequest,
     topic: Rc<Topic>,
+    grant: Option<SubscriptionGrant>,
     position: Position,
     first_page: Option<Instant>,
 ) -> Result<Subscribed, ErrorCode> {
     let (shard, partition) = (at.shard, topic.tracked.partition());
     let switchover = Switchover::resuming(position);
     let subscription = shard.subscribe(at.session, topic, request.join_leave, switchover);
+    subscription.set_grant(grant.clone());
     let conversation = &subscription.topic().conversation;
     loop {
         let place = shard.around.mirror.place(partition);
@@ -189,7 +195,8 @@ async fn resume(
         // with nothing missing, its cursor may jump to this node's place.
         let offset = if page.events.is_empty() && live { position.max(place) } else { position };
         let publications = page.events.iter().map(|event| (&**event).into()).collect();
-        let result = SubscribeResult { recovered: true, publications, ..result(at, request, offset) };
+        let result =
+            SubscribeResult { recovered: true, publications, ..result(at, request, grant.as_ref(), offset) };
         return Ok(Subscribed { result, subscription });
     }
 }
@@ -199,8 +206,17 @@ fn is_current(at: &Asked<'_>, subscription: &Rc<Subscription>) -> bool {
     current.is_some_and(|current| Rc::ptr_eq(&current, subscription)) && subscription.may_read()
 }
 
-fn result(at: &Asked<'_>, request: &SubscribeRequest, offset: Position) -> SubscribeResult {
+fn result(
+    at: &Asked<'_>,
+    request: &SubscribeRequest,
+    grant: Option<&SubscriptionGrant>,
+    offset: Position,
+) -> SubscribeResult {
+    let ends_at = grant.and_then(|grant| grant.expires_at);
+    let (expires, ttl) = connect::life(ends_at, at.shard.around.clock.now());
     SubscribeResult {
+        expires,
+        ttl,
         recoverable: true,
         positioned: true,
         epoch: at.shard.around.mirror.epoch().to_string(),

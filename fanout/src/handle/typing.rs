@@ -30,7 +30,8 @@ pub(super) fn said(method: &str) -> Option<bool> {
 /// knows: nobody waits for the log because somebody types.
 pub(super) async fn typing(at: &Asked<'_>, request: &RpcRequest, typing: bool) -> Result<Outcome, RpcError> {
     let conversation = conversation(&request.data)?;
-    let (conversation, topic) = subscribe::open(at, conversation).await?;
+    // A grant to read lets nobody write.
+    let (conversation, topic) = subscribe::open(at, conversation, None).await?;
     let may_post = topic.tracked.look(|state| match state {
         Some(state) => state.may_write(&at.identity.user),
         None => Err(Refusal::UnknownConversation),

@@ -69,6 +69,8 @@ impl Disconnect {
     pub const SHUTDOWN: Self = Self::new(3001, "shutdown");
     /// The token ended and was not refreshed in time.
     pub const EXPIRED: Self = Self::new(3005, "connection expired");
+    /// A subscription token that was to replace another had ended already.
+    pub const SUBSCRIPTION_EXPIRED: Self = Self::new(3006, "subscription expired");
     /// The socket failed.
     pub const WRITE_ERROR: Self = Self::new(3009, "write error");
     /// A ping was not answered.
@@ -97,6 +99,8 @@ impl Unsubscribe {
     pub const NOT_ALLOWED: Self = Self { code: 2000, reason: "you may not read this conversation any more" };
     /// The fill could not go on; the client's next subscribe continues from its position.
     pub const INSUFFICIENT_STATE: Self = Self { code: 2500, reason: "insufficient state" };
+    /// The subscription token ended and was not refreshed in time; the client's next subscribe brings a new one.
+    pub const EXPIRED: Self = Self { code: 2501, reason: "subscription expired" };
 }
 
 #[cfg(test)]
@@ -111,6 +115,7 @@ mod tests {
             Disconnect::MESSAGE_TOO_LARGE,
             Disconnect::SHUTDOWN,
             Disconnect::EXPIRED,
+            Disconnect::SUBSCRIPTION_EXPIRED,
             Disconnect::WRITE_ERROR,
             Disconnect::NO_PONG,
             Disconnect::INVALID_TOKEN,

@@ -29,7 +29,7 @@ pub(crate) enum Method {
     Send,
     Rpc(RpcRequest),
     Refresh(RefreshRequest),
-    SubRefresh,
+    SubRefresh(SubRefreshRequest),
     /// The answer to a ping: a command without anything in it.
     Pong,
     /// A ping from the client, or nothing known: not in the protocol.
@@ -57,8 +57,8 @@ impl Command {
             Method::Rpc(request)
         } else if let Some(request) = self.refresh {
             Method::Refresh(request)
-        } else if self.sub_refresh.is_some() {
-            Method::SubRefresh
+        } else if let Some(request) = self.sub_refresh {
+            Method::SubRefresh(request)
         } else if self.send.is_some() {
             Method::Send
         } else if self.id == 0 && self.ping.is_none() {
@@ -81,6 +81,7 @@ pub(crate) enum Outcome {
     History(HistoryResult),
     Rpc(Bytes),
     Refresh(RefreshResult),
+    SubRefresh(SubRefreshResult),
     Error(Error),
 }
 
@@ -98,6 +99,7 @@ impl Reply {
             Outcome::History(result) => Self { history: Some(result), ..reply },
             Outcome::Rpc(data) => Self { rpc: Some(RpcResult { data }), ..reply },
             Outcome::Refresh(result) => Self { refresh: Some(result), ..reply },
+            Outcome::SubRefresh(result) => Self { sub_refresh: Some(result), ..reply },
             Outcome::Error(error) => Self { error: Some(error), ..reply },
         }
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use kernel::identity::Identity;
+use schemas::Timestamp;
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
@@ -14,7 +15,7 @@ use tokio::{
 use super::{PING_INTERVAL_S, Shard};
 use crate::{
     connection,
-    protocol::Disconnect,
+    protocol::{Disconnect, Unsubscribe},
     session::{Session, Standing},
 };
 
@@ -57,7 +58,8 @@ impl Shard {
         self.meters.ended(session);
     }
 
-    /// Once a second: pings those whose turn it is, and ends those that did not answer, did not connect, or whose token ended.
+    /// Once a second: pings those whose turn it is, and ends those that did not answer, did not connect, or whose token ended. Of
+    /// those that stay, the subscriptions end whose own token did.
     pub(super) fn beat(&self) {
         let now = self.around.clock.now();
         let turn = self.beats.get() % SLOTS;
@@ -81,12 +83,15 @@ impl Shard {
         });
         self.each_in_slot(turn, |session| match session.standing() {
             Standing::Connected(Identity { expires_at, .. }) => {
-                let over = |at: schemas::Timestamp| now.as_millis() > at.as_millis() + EXPIRED_GRACE_MS;
-                if expires_at.is_some_and(over) {
+                let overdue = Timestamp::from_millis(now.as_millis() - EXPIRED_GRACE_MS);
+                if expires_at.is_some_and(|end| end < overdue) {
                     session.end(Disconnect::EXPIRED);
-                } else {
-                    session.ping();
+                    return;
                 }
+                for subscription in session.over_before(overdue) {
+                    self.end_subscription(&subscription, Unsubscribe::EXPIRED);
+                }
+                session.ping();
             }
             Standing::New | Standing::Rejected => {
                 if now.as_millis() - session.born().as_millis() > STALE_AFTER_MS {

@@ -61,7 +61,7 @@ pub(crate) async fn run(shard: Rc<Shard>, ask: Ask) {
     session.set_standing(Standing::Connected(identity.clone()));
     shard.admit(&session);
     let at = Asked { shard: &shard, session: &session, identity, id: 0 };
-    let begun = at.subscribe(&request).await;
+    let begun = at.subscribe(&request, None).await;
     let begins = begun.is_ok();
     // Who asked may be gone.
     let told = answer.send(begun.map(|()| pieces)).is_ok();

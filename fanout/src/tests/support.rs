@@ -12,7 +12,7 @@ use kernel::{
     command::{Accepted, Command, CommandError, CommandSink, Request},
     event_log::{EventLog, NewRecord, memory::MemoryLog},
     history::memory::MemoryHistory,
-    identity::{Identity, TokenKey},
+    identity::{Identity, TokenKey, Tokens},
     mirror::Mirror,
     signals::local::Bus,
     testing::World,
@@ -46,7 +46,7 @@ pub(super) struct Node {
     pub(super) address: SocketAddr,
     mirror: Arc<Mirror>,
     bus: Bus,
-    key: TokenKey,
+    pub(super) tokens: Arc<Tokens>,
     /// What its clients speak.
     form: Form,
     tasks: Vec<JoinHandle<()>>,
@@ -111,15 +111,15 @@ impl Node {
         let mirror = Mirror::start(Arc::new(log.clone()), Arc::new(history)).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let sink = Arc::new(Appender(log.clone()));
-        let key = || TokenKey::new(&[7; 32]);
+        let tokens = Arc::new(Tokens::from(TokenKey::new(&[7; 32])));
         let threads = Threads::start(2).unwrap();
         let settings = Settings { threads, allowed_origins: vec!["https://chat.example".to_owned()] };
         let signals = Arc::new(bus.join(Arc::clone(&clock)));
-        let fanout = Fanout::start(&mirror, sink, Arc::new(key()), clock, signals, settings);
+        let fanout = Fanout::start(&mirror, sink, Arc::clone(&tokens), clock, signals, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, Arc::clone(&fanout)));
-        Self { log, fanout, address, mirror, bus, key: key(), form, tasks: vec![projecting, serving] }
+        Self { log, fanout, address, mirror, bus, tokens, form, tasks: vec![projecting, serving] }
     }
 
     /// Appends an event; this node has folded it when this returns.
@@ -130,7 +130,14 @@ impl Node {
     }
 
     pub(super) fn token(&self, user: &str, ttl_s: i64) -> String {
-        self.key.mint(&user.parse().unwrap(), false, SystemClock.now(), Some(ttl_s)).unwrap()
+        self.tokens.local().mint(&user.parse().unwrap(), false, SystemClock.now(), Some(ttl_s)).unwrap()
+    }
+
+    /// A token by which `user` may read `channel`.
+    pub(super) fn leave(&self, user: &str, channel: &str, ttl_s: i64) -> String {
+        let (user, conversation) = (user.parse().unwrap(), channel.parse().unwrap());
+        let local = self.tokens.local();
+        local.mint_subscription(&user, &conversation, SystemClock.now(), Some(ttl_s)).unwrap()
     }
 
     /// A connection that has said nothing yet.

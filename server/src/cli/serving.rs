@@ -4,9 +4,11 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread::available_p
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use kernel::identity::Expected;
 
 use super::{args::DATA_DEFAULT, backing::BackingArgs};
 use crate::{
+    key_set::KeySource,
     settings::{Backing, Role, Roles, Settings, file::File},
     telemetry::{self, Telemetry},
 };
@@ -44,6 +46,15 @@ pub(super) struct ServeArgs {
     /// File of the key that signs tokens, the same for every process [default: token.key in the data folder]
     #[arg(long, value_name = "FILE", env = "TIDINGS_TOKEN_KEY")]
     token_key: Option<PathBuf>,
+    /// Where an issuer lists its keys (JWKS): a file, or http(s)://…; its tokens count beside those of the key above
+    #[arg(long, value_name = "FILE|URL", env = "TIDINGS_JWKS")]
+    jwks: Option<KeySource>,
+    /// The audience that tokens must be for (aud); can be given again (in the environment: with commas): one of them [default: any]
+    #[arg(long, value_name = "NAME", env = "TIDINGS_TOKEN_AUDIENCE", value_delimiter = ',')]
+    token_audience: Vec<String>,
+    /// The issuer that tokens must be of (iss) [default: any]
+    #[arg(long, value_name = "NAME", env = "TIDINGS_TOKEN_ISSUER")]
+    token_issuer: Option<String>,
     /// Whether anybody may have a token under any name, for trying things [default: on, if only this machine can connect]
     #[arg(long, value_enum, value_name = "ON|OFF", env = "TIDINGS_GUESTS", hide_possible_values = true)]
     guests: Option<Switch>,
@@ -100,12 +111,19 @@ impl ServeArgs {
         } else {
             self.allow_origin
         };
+        let in_file = file.jwks.as_deref().map(str::parse).transpose();
+        let jwks = self.jwks.or(in_file.context("jwks in the settings file")?);
+        let audiences =
+            if self.token_audience.is_empty() { file.token_audience } else { self.token_audience };
+        let expected = Expected { audiences, issuer: self.token_issuer.or(file.token_issuer) };
         let shards = counted("shards", self.shards.or(file.shards).unwrap_or(1))?;
         let defaults = Settings::on(self.data.or(file.data).unwrap_or_else(|| DATA_DEFAULT.into()));
         Ok(Settings {
             backing,
             roles,
             token_key: self.token_key.or(file.token_key),
+            jwks,
+            expected,
             listen: self.listen.or(file.listen).unwrap_or(defaults.listen),
             guests: self.guests.map(|switch| matches!(switch, Switch::On)).or(file.guests),
             allowed_origins: origins,

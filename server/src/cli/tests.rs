@@ -2,6 +2,8 @@
 
 use clap::CommandFactory;
 
+use kernel::identity::Expected;
+
 use super::*;
 use crate::settings::Backing;
 
@@ -52,6 +54,34 @@ fn requests_have_as_many_threads_as_was_said_or_half_of_the_processors() {
 }
 
 #[test]
+fn where_an_issuer_has_its_keys_is_said_on_the_line_or_in_the_file() {
+    use crate::key_set::KeySource;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tidings.toml");
+    let settings = |options: &str| {
+        let line = format!("tidings --config {}{options}", file.display());
+        parse(&line).unwrap().serve.settings()
+    };
+    std::fs::write(&file, "").unwrap();
+    let none = settings("").unwrap();
+    assert_eq!((none.jwks, none.expected), (None, Expected::default()));
+    std::fs::write(&file, "jwks = \"/etc/jwks.json\"\ntoken_audience = [\"a\"]\ntoken_issuer = \"us\"")
+        .unwrap();
+    let found = settings("").unwrap();
+    assert_eq!(found.jwks, Some(KeySource::File("/etc/jwks.json".into())));
+    assert_eq!(found.expected, Expected { audiences: vec!["a".to_owned()], issuer: Some("us".to_owned()) });
+    let found =
+        settings(" --jwks https://h/jwks --token-audience b --token-audience c --token-issuer them").unwrap();
+    assert_eq!(found.jwks.unwrap().to_string(), "https://h/jwks");
+    assert_eq!(found.expected.audiences, ["b", "c"]);
+    assert_eq!(found.expected.issuer.as_deref(), Some("them"));
+    std::fs::write(&file, "jwks = \"https://u:hunter2@h\"").unwrap();
+    let error = format!("{:#}", settings("").unwrap_err());
+    assert!(error.contains("jwks in the settings file") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
 fn only_a_node_without_sessions_lets_brokers_wait() {
     for (role, unhurried) in
         [("ingest", true), ("ingest,store", true), ("fanout", false), ("ingest,fanout", false)]
@@ -69,6 +99,10 @@ fn wrong_usage_is_refused_with_code_2() {
     for line in [
         "tidings import",
         "tidings token",
+        "tidings token --user ann --conversation a/b",
+        "tidings token --user ann --conversation tea --admin",
+        "tidings --jwks ftp://h/jwks",
+        "tidings --jwks https://u:p@h/jwks",
         "tidings serve --shards 0",
         "tidings serve --threads 0",
         "tidings serve --threads 257",

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use jiff::{Span, SpanRelativeTo, Unit};
 use kernel::clock::{Clock, SystemClock};
-use schemas::UserId;
+use schemas::{ConversationId, UserId};
 
 use super::args::DATA_DEFAULT;
 use crate::data_dir::token_key;
@@ -17,6 +17,7 @@ use crate::data_dir::token_key;
 const EXAMPLES: &str = "\
 Examples:
   tidings token --user ann                        ann, for a day
+  tidings token --user ann --conversation tea     lets ann subscribe to tea without being a member
   tidings token --user auditor --admin --ttl 1h   may read, import and export every conversation
   TIDINGS_TOKEN=$(tidings token --user ann) tidings list --url http://127.0.0.1:8000
 
@@ -34,6 +35,9 @@ pub(super) struct TokenArgs {
     /// Give it the scope admin: read every conversation, import
     #[arg(long)]
     admin: bool,
+    /// Make a subscription token instead: it lets the user read this conversation, and proves nothing else
+    #[arg(long, value_name = "ID", conflicts_with = "admin")]
+    conversation: Option<ConversationId>,
     /// Data folder whose key signs it; made if there is none
     #[arg(long, value_name = "DIR", env = "TIDINGS_DATA", default_value = DATA_DEFAULT)]
     data: PathBuf,
@@ -74,8 +78,12 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<()> {
         Ttl::Forever => None,
     };
     let key = token_key(&args.data, args.token_key.as_deref())?;
-    let token =
-        key.mint(&args.user, args.admin, SystemClock.now(), ttl_s).context("cannot make the token")?;
+    let now = SystemClock.now();
+    let token = match &args.conversation {
+        Some(conversation) => key.mint_subscription(&args.user, conversation, now, ttl_s),
+        None => key.mint(&args.user, args.admin, now, ttl_s),
+    };
+    let token = token.context("cannot make the token")?;
     writeln!(io::stdout(), "{token}").context("cannot print the token")
 }
 

@@ -12,6 +12,7 @@ use futures_util::future::try_join_all;
 use kernel::{
     event_log::SharedLog,
     history::{self, SharedHistory},
+    identity::Tokens,
     metric::{self, Metric},
     mirror::Mirror,
 };
@@ -126,6 +127,16 @@ pub(crate) fn projector(failure: watch::Receiver<Option<ProjectError>>) -> Check
     Check::new("projector", move || {
         let failure = failure.borrow().as_ref().map(ToString::to_string);
         async move { failure.map_or(Ok(()), Err) }
+    })
+}
+
+/// There is a key to check the issuer's tokens with.
+pub(crate) fn keys(tokens: Arc<Tokens>) -> Check {
+    Check::new("keys", move || {
+        let none = tokens.keys_len() == Some(0);
+        async move {
+            if none { Err("the issuer's key set has no key that can be used".to_owned()) } else { Ok(()) }
+        }
     })
 }
 

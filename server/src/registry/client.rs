@@ -15,6 +15,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::client::said;
+
 /// How long a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
 /// How long one request may take.
@@ -269,15 +271,6 @@ impl RegistryAddress {
             None => request,
         }
     }
-}
-
-/// The innermost cause, which says most; the outer ones repeat the address.
-fn said(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() }
 }
 
 fn quoted(text: &str) -> String {

@@ -6,6 +6,9 @@
 //! log = "kafka://kafka-1:9092,kafka-2:9092/tidings"
 //! history = "scylla://scylla-1:9042,scylla-2:9042/tidings"
 //! token_key = "/etc/tidings/token.key"
+//! jwks = "https://login.example.org/.well-known/jwks.json"
+//! token_audience = ["https://chat.example.org"]
+//! token_issuer = "https://login.example.org/"
 //!
 //! [kafka]                        # settings of librdkafka, as they are
 //! security.protocol = "SASL_SSL"
@@ -48,6 +51,12 @@ pub struct File {
     pub schema_registry: Option<String>,
     /// See [`Settings::token_key`](super::Settings::token_key).
     pub token_key: Option<PathBuf>,
+    /// A file or `http(s)://…`: see [`Settings::jwks`](super::Settings::jwks).
+    pub jwks: Option<String>,
+    /// See [`Expected::audiences`](kernel::identity::Expected::audiences).
+    pub token_audience: Vec<String>,
+    /// See [`Expected::issuer`](kernel::identity::Expected::issuer).
+    pub token_issuer: Option<String>,
     /// See [`Settings::guests`](super::Settings::guests).
     pub guests: Option<bool>,
     /// See [`Settings::allowed_origins`](super::Settings::allowed_origins).

@@ -1,7 +1,11 @@
 //! Pings and the ends of sessions, beat by beat.
 
-use kernel::{clock::Clock, testing::World};
-use schemas::Timestamp;
+use kernel::{
+    clock::Clock,
+    identity::SubscriptionGrant,
+    testing::{World, created},
+};
+use schemas::{ConversationId, Position};
 use tokio::task::LocalSet;
 
 use super::*;
@@ -9,6 +13,7 @@ use crate::{
     outbox::Limits,
     protocol::Form,
     sim::{Node, Pipe},
+    switchover::Switchover,
 };
 
 struct Room {
@@ -114,6 +119,41 @@ async fn a_token_that_ended_may_be_refreshed_for_a_while() {
         room.pass(2 * SLOTS, answer);
         assert_eq!(session.over(), Some(Disconnect::EXPIRED));
         assert_eq!(refreshed.over(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_subscription_whose_token_ended_may_be_refreshed_for_a_while_and_then_begins_anew() {
+    with_room(async |room| {
+        let (tea, cake): (ConversationId, ConversationId) = ("tea".parse().unwrap(), "cake".parse().unwrap());
+        let (session, pipe) = room.session(ann(None));
+        for (conversation, seconds) in [(&tea, 1), (&cake, 600)] {
+            room.world.append(&created(conversation.as_str())).await;
+            let shard = &room.node.shard;
+            let topic = shard.topic(conversation).await.unwrap();
+            let subscription = shard.subscribe(&session, topic, false, Switchover::live(Position::START));
+            let expires_at = Timestamp::from_millis(room.world.clock.now().as_millis() + seconds * 1_000);
+            let grant =
+                SubscriptionGrant { conversation: conversation.clone(), expires_at: Some(expires_at) };
+            subscription.set_grant(Some(grant));
+        }
+        let unsubscribed = || {
+            let sent = pipe.bytes.borrow();
+            let sent = String::from_utf8_lossy(&sent);
+            assert!(!sent.contains("cake"), "{sent}");
+            sent.contains(r#""channel":"tea","unsubscribe":{"code":2501,"reason":"subscription expired"}"#)
+        };
+        room.pass(SLOTS, || session.ponged());
+        assert!(session.subscription(&tea).is_some() && !unsubscribed());
+        room.pass(2 * SLOTS, || {
+            session.ponged();
+            // Whoever is told may subscribe again at once.
+            assert_eq!(unsubscribed(), session.subscription(&tea).is_none());
+        });
+        assert!(unsubscribed());
+        assert!(session.subscription(&cake).is_some());
+        assert_eq!(session.over(), None);
     })
     .await;
 }

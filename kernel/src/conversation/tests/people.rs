@@ -93,6 +93,16 @@ fn members_read_and_in_an_open_conversation_so_does_everybody_who_was_not_remove
 }
 
 #[test]
+fn leave_to_read_may_be_given_to_everybody_who_was_not_removed() {
+    for visibility in [Visibility::Open, Visibility::Private] {
+        let mut case = with_removed(visibility);
+        case.does("cid", body::left());
+        let may = |name: &str| case.state().may_be_granted(&user(name));
+        assert_eq!([may("bob"), may("zoe"), may("cid"), may("rex")], [true, true, true, false]);
+    }
+}
+
+#[test]
 fn joining_again_keeps_the_role_and_coming_back_is_as_a_member() {
     let mut case = Case::open();
     case.does("moe", body::joined("moe"));
