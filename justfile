@@ -18,6 +18,10 @@ test:
 e2e:
     cargo test -p tests --test e2e --test sdk --test browser
 
+# Two releases of each client SDK in both wire forms, and a table of what passed.
+sdk:
+    cargo test -p tests --test sdk -- --nocapture
+
 # Kills the server under load, so many times.
 kill rounds="50":
     TIDINGS_KILL_ROUNDS={{rounds}} cargo test -p tests --test durability -- --nocapture

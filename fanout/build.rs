@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// Messages whose fields are left out of JSON when they are zero. Those of the others are always there: clients rely on it.
-const SPARSE: [&str; 16] = [
+const SPARSE: [&str; 20] = [
     "Command",
     "Reply",
     "Error",
@@ -12,10 +12,14 @@ const SPARSE: [&str; 16] = [
     "Join",
     "Leave",
     "Unsubscribe",
+    "ConnectRequest",
     "ConnectResult",
     "SubscribeRequest",
     "SubscribeResult",
+    "PublishRequest",
     "HistoryRequest",
+    "SendRequest",
+    "RPCRequest",
     "RPCResult",
     "RefreshResult",
     "SubRefreshRequest",

@@ -81,6 +81,8 @@ fn agree(headers: &HeaderMap, query: &str) -> Option<(Form, Option<&'static str>
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
+        // Some clients that want none offer an empty list.
+        .filter(|offer| !offer.is_empty())
         .peekable();
     if offered.peek().is_none() {
         let protobuf = query.split('&').any(|part| PROTOBUF_QUERIES.contains(&part));

@@ -144,7 +144,7 @@ async fn a_stranger_reads_who_came_and_who_types() -> anyhow::Result<()> {
 
 /// A server on Kafka, and Python with Confluent's client. `None`: the test is skipped.
 async fn stage(test: &str, options: &[&str]) -> anyhow::Result<Option<(Site, Kit)>> {
-    let Some(kit) = tools::python(test, EXAMPLE).await? else { return Ok(None) };
+    let Some(kit) = tools::python(test, &[EXAMPLE]).await? else { return Ok(None) };
     Ok(Site::start(test, options).await?.map(|site| (site, kit)))
 }
 

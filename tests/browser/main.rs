@@ -7,7 +7,7 @@ use serde_json::Value;
 use tests::{Server, tools};
 
 /// Steps that `chat.mjs` goes through.
-const STEPS: usize = 6;
+const STEPS: usize = 8;
 
 #[tokio::test]
 async fn two_people_chat_in_a_browser_and_a_kill_costs_them_nothing() -> anyhow::Result<()> {
@@ -15,7 +15,7 @@ async fn two_people_chat_in_a_browser_and_a_kill_costs_them_nothing() -> anyhow:
     let Some(browser) = tools::find_browser() else {
         return tools::skip(TEST, "chromium is not installed (TIDINGS_CHROMIUM may name it)");
     };
-    let Some(kit) = tools::node(TEST, "browser/js").await? else { return Ok(()) };
+    let Some(kit) = tools::node(TEST, &["browser/js"]).await? else { return Ok(()) };
     let mut server = Server::start().await?;
     let url = server.url();
     let browser = browser.to_string_lossy();

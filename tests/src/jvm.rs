@@ -107,7 +107,7 @@ impl<P: Program> Jvm<P> {
     /// # Errors
     /// As [`tools::skip`].
     pub async fn kit(test: &str) -> anyhow::Result<Option<Kit>> {
-        tools::java(test, P::FOLDER).await
+        tools::java(test, &[P::FOLDER]).await
     }
 
     /// Starts one and waits until it answers.

@@ -107,8 +107,16 @@ impl Server {
     /// # Errors
     /// The key of the folder cannot be read.
     pub fn expired_token(&self, user: &str) -> anyhow::Result<String> {
+        self.short_token(user, -60)
+    }
+
+    /// A token for `user` that ends in so many seconds.
+    ///
+    /// # Errors
+    /// As [`Self::expired_token`].
+    pub fn short_token(&self, user: &str, life_s: i64) -> anyhow::Result<String> {
         let key = TokenKey::new(&fs::read(self.data().join("token.key"))?);
-        Ok(key.mint(&user.parse()?, false, SystemClock.now(), Some(-60))?)
+        Ok(key.mint(&user.parse()?, false, SystemClock.now(), Some(life_s))?)
     }
 
     /// The HTTP interface, as `user`.

@@ -115,6 +115,7 @@ async fn the_door_opens_to_websockets_of_known_origins() {
         ("Sec-WebSocket-Protocol: centrifuge-protobuf\r\n", "101"),
         ("Sec-WebSocket-Protocol: other, centrifuge-protobuf, centrifuge-json\r\n", "101"),
         ("Sec-WebSocket-Protocol: other\r\n", "400"),
+        ("Sec-WebSocket-Protocol: \r\n", "101"),
     ] {
         let head = handshake(&node, &format!("{upgrade}{more}")).await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{more}: {head}");

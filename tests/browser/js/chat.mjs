@@ -134,6 +134,24 @@ await step("two people meet in a new conversation", async () => {
   said = ["hello from ann", "hello from bob"];
 });
 
+await step("an EventSource follows from the beginning", async () => {
+  const first = await ann.page.evaluate(async (conversation) => {
+    const guest = await fetch("/v1/guest", { method: "POST", body: JSON.stringify({ user: "sue" }) });
+    const { token } = (await guest.json()).data;
+    window.stream = { token, lines: [], ids: [] };
+    const source = new EventSource(`/v1/conversations/${conversation}/stream?from=0&access_token=${token}`);
+    return new Promise((resolve, reject) => {
+      source.onmessage = ({ data, lastEventId }) => {
+        window.stream.lines.push(data);
+        window.stream.ids.push(lastEventId);
+        resolve(JSON.parse(data).type);
+      };
+      source.onerror = () => source.readyState === EventSource.CLOSED && reject(new Error("the stream is closed"));
+    });
+  }, CONVERSATION);
+  assert.equal(first, "ConversationCreated");
+});
+
 await step("markup stays text", async () => {
   await ann.say(MARKUP);
   said.push(MARKUP);
@@ -170,6 +188,20 @@ await step("both type on while the server is dead, and nothing is lost or double
     const own = hers.map(({ text }) => text).filter((text) => text.startsWith(`${handle} `));
     assert.deepEqual(own, said.filter((text) => text.startsWith(`${handle} `)), "each is read in the order of writing");
   }
+});
+
+await step("and has seen every event once, over the kill", async () => {
+  const { seen, ids, events } = await ann.page.evaluate(async (conversation) => {
+    const headers = { authorization: `Bearer ${window.stream.token}` };
+    const answer = await fetch(`/v1/conversations/${conversation}/events`, { headers });
+    const events = (await answer.text()).trimEnd().split("\n");
+    while (window.stream.lines.length < events.length) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return { seen: window.stream.lines, ids: window.stream.ids, events };
+  }, CONVERSATION);
+  assert.deepEqual(seen, events);
+  assert.deepEqual(ids.map((id) => Number(id.split(":").at(-1))), events.map((line) => JSON.parse(line).offset));
 });
 
 await step("a reload shows the same", async () => {

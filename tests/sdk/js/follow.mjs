@@ -18,4 +18,4 @@ await ready;
 const lines = orders();
 const { value: order } = await lines.next();
 await log.at(Number(order));
-done({ recovered, events: log.lines() });
+done({ recovered, events: log.lines });

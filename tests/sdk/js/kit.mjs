@@ -1,16 +1,39 @@
-// What the scripts share: the settings, waiting, and the SDK as it comes from npm.
+// What the scripts share: the settings, waiting, and the SDK as it comes from npm, in either wire form.
 
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
-import { Centrifuge } from "centrifuge";
 import WebSocket from "ws";
 
 const WAIT_MS = 20_000;
 
-export const { SOCKET_URL, ANN_TOKEN, BOB_TOKEN, EXPIRED_TOKEN, CONVERSATION, EPOCH } = process.env;
+export const { FORM, SOCKET_URL, ANN_TOKEN, BOB_TOKEN, EXPIRED_TOKEN, CONVERSATION, EPOCH } = process.env;
+
+const binary = FORM === "protobuf";
+const { Centrifuge } = await import(binary ? "centrifuge/build/protobuf" : "centrifuge");
+
+/** A value as the SDK takes it: itself, or in Protobuf the bytes of its JSON. */
+export function pack(value) {
+  return binary ? new TextEncoder().encode(JSON.stringify(value)) : value;
+}
+
+/** What the SDK handed out, as the bytes that it would have on a line. */
+export function line(data) {
+  return binary ? new TextDecoder().decode(data) : JSON.stringify(data);
+}
+
+/** What the SDK handed out, as a value. */
+export function unpack(data) {
+  return binary ? JSON.parse(line(data)) : data;
+}
 
 export function client(options) {
   return new Centrifuge(SOCKET_URL, { websocket: WebSocket, minReconnectDelay: 20, maxReconnectDelay: 200, ...options });
+}
+
+/** Asks the server to do something, and gives its answer. */
+export async function rpc(one, method, request) {
+  const { data } = await one.rpc(method, pack(request));
+  return unpack(data);
 }
 
 /** Fails, instead of waiting for ever. */
@@ -38,10 +61,13 @@ export async function refusal(promise) {
 export class Log {
   constructor(subscription) {
     this.items = [];
+    this.lines = [];
     this.waiting = [];
     subscription.on("publication", ({ data, offset }) => {
-      assert.equal(offset, data.offset, "the offset beside an event is the one in it");
-      this.items.push(data);
+      const event = unpack(data);
+      assert.equal(offset, event.offset, "the offset beside an event is the one in it");
+      this.items.push(event);
+      this.lines.push(line(data));
       this.waiting = this.waiting.filter((look) => !look());
     });
   }
@@ -66,11 +92,12 @@ export class Log {
   at(offset) {
     return this.until(`the event at ${offset}`, (event) => event.offset >= offset);
   }
+}
 
-  /** Each event as the bytes that it would have on a line. */
-  lines() {
-    return this.items.map((item) => JSON.stringify(item));
-  }
+/** Does one step, and tells the test that it is done. */
+export async function step(name, run) {
+  await run();
+  console.log(`step ${name}`);
 }
 
 /** Lines from the test that started the script. */

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from kit import ANN_TOKEN, client, done, orders, subscription
+from kit import ANN_TOKEN, FROM_START, client, done, orders, subscription
 
 
 async def main():
     ann, _ = client(token=ANN_TOKEN)
-    hers, events = subscription(ann, since_start=True)
+    hers, events = subscription(ann, **FROM_START)
     recovered = []
     told = events.on_subscribed
 
@@ -22,7 +22,7 @@ async def main():
     lines = await orders()
     await events.at(int(await lines.readline()))
     await ann.disconnect()
-    done({"recovered": recovered, "events": events.lines()})
+    done({"recovered": recovered, "events": events.lines})
 
 
 asyncio.run(main())

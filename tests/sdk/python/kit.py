@@ -1,20 +1,43 @@
-"""What the scripts share: the settings, waiting, and the SDK as it comes from PyPI."""
+"""What the scripts share: the settings, waiting, and the SDK as it comes from PyPI, in either wire form."""
 
 import asyncio
 import json
 import os
 import sys
 
-from centrifuge import Client, ClientEventHandler, StreamPosition, SubscriptionEventHandler
+from centrifuge import Client, ClientEventHandler, SubscriptionEventHandler
+from start import begin_at
 
 WAIT_S = 20
 
+# The server is on this machine: a proxy that the environment names is not for it.
+os.environ["no_proxy"] = "*"
+
+BINARY = os.environ["FORM"] == "protobuf"
 SOCKET_URL = os.environ["SOCKET_URL"]
 ANN_TOKEN = os.environ["ANN_TOKEN"]
 BOB_TOKEN = os.environ["BOB_TOKEN"]
 EXPIRED_TOKEN = os.environ["EXPIRED_TOKEN"]
 CONVERSATION = os.environ["CONVERSATION"]
 EPOCH = os.environ["EPOCH"]
+
+# Options that say that a subscription is to begin at the start. Empty: this release cannot be told so.
+FROM_START = begin_at(0, EPOCH)
+
+
+def pack(value):
+    """A value as the SDK takes it: itself, or in Protobuf the bytes of its JSON."""
+    return json.dumps(value).encode() if BINARY else value
+
+
+def line(data):
+    """What the SDK handed out, as the bytes that it would have on a line."""
+    return data.decode() if BINARY else json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def unpack(data):
+    """What the SDK handed out, as a value."""
+    return json.loads(data) if BINARY else data
 
 
 class Heard:
@@ -60,7 +83,7 @@ class ClientEvents(ClientEventHandler):
 class SubscriptionEvents(SubscriptionEventHandler):
     def __init__(self):
         self.heard = Heard()
-        self.published = []
+        self.lines = []
 
     async def on_subscribed(self, ctx):
         await self.heard.add("subscribed", ctx)
@@ -75,9 +98,10 @@ class SubscriptionEvents(SubscriptionEventHandler):
         await self.heard.add("leave", ctx)
 
     async def on_publication(self, ctx):
-        assert ctx.pub.offset == ctx.pub.data["offset"], "the offset beside an event is the one in it"
-        self.published.append(ctx.pub.data)
-        await self.heard.add("publication", ctx.pub.data)
+        event = unpack(ctx.pub.data)
+        assert ctx.pub.offset == event["offset"], "the offset beside an event is the one in it"
+        self.lines.append(line(ctx.pub.data))
+        await self.heard.add("publication", event)
 
     async def text(self, text):
         def fits(name, data):
@@ -91,32 +115,27 @@ class SubscriptionEvents(SubscriptionEventHandler):
 
         return await self.heard.until(f"the event at {offset}", fits)
 
-    def lines(self):
-        return [line(data) for data in self.published]
-
-
-def line(data):
-    """An event as the bytes that it would have on a line."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-
 
 def client(**options):
     events = ClientEvents()
-    one = Client(
-        SOCKET_URL, events=events, min_reconnect_delay=0.02, max_reconnect_delay=0.2, proxy=None, **options
-    )
+    delays = {"min_reconnect_delay": 0.02, "max_reconnect_delay": 0.2}
+    one = Client(SOCKET_URL, events=events, use_protobuf=BINARY, **delays, **options)
     return one, events.heard
 
 
-def subscription(one, since_start=False, **options):
+def subscription(one, **options):
     events = SubscriptionEvents()
-
-    async def from_the_start(_channel):
-        return StreamPosition(offset=0, epoch=EPOCH)
-
-    if since_start:
-        options["get_state"] = from_the_start
     return one.new_subscription(CONVERSATION, events=events, recoverable=True, **options), events
+
+
+async def rpc(one, method, request):
+    """Asks the server to do something, and gives its answer."""
+    return unpack((await one.rpc(method, pack(request))).data)
+
+
+def step(name):
+    """Tells the test that a step is done."""
+    print("step", name, flush=True)
 
 
 async def orders():

@@ -3,14 +3,24 @@
 import asyncio
 
 from centrifuge import ClientState, ReplyError, StreamPosition
-from kit import ANN_TOKEN, BOB_TOKEN, CONVERSATION, EPOCH, EXPIRED_TOKEN, client, done, line, subscription
+from kit import (
+    ANN_TOKEN,
+    BOB_TOKEN,
+    CONVERSATION,
+    EPOCH,
+    EXPIRED_TOKEN,
+    FROM_START,
+    SubscriptionEvents,
+    client,
+    done,
+    line,
+    pack,
+    rpc,
+    step,
+    subscription,
+)
 
-STEPS = []
 ODD = "posted \u2028 <b>é</b> 🍵\n\ttail"
-
-
-def step(name):
-    STEPS.append(name)
 
 
 async def refusal(call):
@@ -59,14 +69,16 @@ async def main():
 
     async def post(one, text, message_id=None):
         data = {"conversation": CONVERSATION, "text": text, "client_message_id": message_id}
-        return (await one.rpc("message.post", data)).data
+        return await rpc(one, "message.post", data)
 
-    hers, her_events = subscription(ann, since_start=True, join_leave=True)
+    hers, her_events = subscription(ann, join_leave=True, **FROM_START)
     await hers.subscribe()
-    context = await her_events.heard.event("subscribed")
-    assert context.recovered and context.stream_position.epoch == EPOCH, context
-    assert (await her_events.at(1))["type"] == "ConversationCreated"
-    step("a subscription from the start recovers everything")
+    began = await her_events.heard.event("subscribed")
+    assert began.stream_position.epoch == EPOCH, began
+    if FROM_START:
+        assert began.recovered
+        assert (await her_events.at(1))["type"] == "ConversationCreated"
+        step("a subscription from the start recovers everything")
 
     await unknown(ann)
 
@@ -78,10 +90,12 @@ async def main():
     assert joined.info.client
     step("who comes is announced")
 
-    await bob.publish(CONVERSATION, {"text": "published", "client_message_id": "p-1"})
+    await bob.publish(CONVERSATION, pack({"text": "published", "client_message_id": "p-1"}))
     echo = await his_events.text("published")
     assert (echo["event_id"], echo["actor"]) == ("p-1", "bob")
     assert (await her_events.text("published"))["offset"] == echo["offset"] > 0
+    await bob.publish(CONVERSATION, pack("only a text"))
+    await her_events.text("only a text")
     step("a published message comes back to its sender, with its offset")
 
     posted = await post(ann, ODD, "r-1")
@@ -92,7 +106,7 @@ async def main():
     step("a posted message is answered with its place")
 
     await refusals(ann, bob)
-    await history(hers, her_events)
+    await history(hers, her_events, began.stream_position)
 
     clients = (await hers.presence()).clients.values()
     assert sorted(info.user for info in clients) == ["ann", "bob"]
@@ -124,12 +138,10 @@ async def main():
     await his_events.at(last)
     await ann.disconnect()
     await bob.disconnect()
-    done({"steps": STEPS, "ann": her_events.lines(), "bob": his_events.lines()})
+    done({"ann": her_events.lines, "bob": his_events.lines})
 
 
 async def unknown(ann):
-    from kit import SubscriptionEvents
-
     events = SubscriptionEvents()
     nowhere = ann.new_subscription("nowhere", events=events)
     await nowhere.subscribe()
@@ -141,22 +153,23 @@ async def refusals(ann, bob):
     def edit(message_id):
         return {"conversation": CONVERSATION, "message_id": message_id, "text": "x"}
 
-    assert await refusal(ann.rpc("message.edit", edit("no-such-message"))) == 404
-    assert await refusal(bob.rpc("message.edit", edit("r-1"))) == 103
-    assert await refusal(ann.rpc("message.post", {"conversation": "nowhere", "text": "x"})) == 102
-    assert await refusal(ann.rpc("message.post", {"conversation": CONVERSATION, "text": " "})) == 107
-    assert await refusal(ann.rpc("conversation.create", {"conversation": CONVERSATION})) == 409
-    assert await refusal(ann.rpc("no.such.method", {})) == 104
-    assert await refusal(bob.publish(CONVERSATION, {"text": ""})) == 107
+    assert await refusal(rpc(ann, "message.edit", edit("no-such-message"))) == 404
+    assert await refusal(rpc(bob, "message.edit", edit("r-1"))) == 103
+    assert await refusal(rpc(ann, "message.post", {"conversation": "nowhere", "text": "x"})) == 102
+    assert await refusal(rpc(ann, "message.post", {"conversation": CONVERSATION, "text": " "})) == 107
+    assert await refusal(rpc(ann, "conversation.create", {"conversation": CONVERSATION})) == 409
+    assert await refusal(rpc(ann, "no.such.method", {})) == 104
+    assert await refusal(bob.publish(CONVERSATION, pack({"text": ""}))) == 107
     step("refusals have their codes")
 
 
-async def history(hers, her_events):
+async def history(hers, her_events, began):
     def offsets(page):
         return [publication.offset for publication in page.publications]
 
+    sent = await hers.history(limit=100, since=began)
+    assert [line(publication.data) for publication in sent.publications] == her_events.lines
     everything = await hers.history(limit=100, since=StreamPosition(offset=0, epoch=EPOCH))
-    assert [line(publication.data) for publication in everything.publications] == her_events.lines()
     first, second, *_ = offsets(everything)
     page = await hers.history(limit=1, since=StreamPosition(offset=first, epoch=EPOCH))
     assert offsets(page) == [second]
