@@ -108,7 +108,7 @@ pub(crate) async fn run(shard: Rc<Shard>, arrival: Arrival) {
     };
     let born = shard.around.clock.now();
     let wire = Box::new(Rc::clone(&socket));
-    let session = Session::new(random::name(20), form, wire, Limits::default(), born);
+    let session = Session::new(random::session_id(), form, wire, Limits::default(), born);
     shard.admit(&session);
     let reader = Reader { socket: Rc::clone(&socket), ahead, session: Rc::clone(&session) };
     let config = WebSocketConfig::default()

@@ -6,6 +6,7 @@ mod history;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod typing;
 
 use std::rc::Rc;
 
@@ -139,6 +140,9 @@ impl Asked<'_> {
     }
 
     async fn rpc(&self, request: RpcRequest) -> Result<Outcome, RpcError> {
+        if let Some(typing) = typing::said(&request.method) {
+            return typing::typing(self, &request, typing).await;
+        }
         let request = rpc::command(&self.identity, &request.method, &request.data)?;
         let accepted = self.shard.around.sink.execute(request).await?;
         let data = serde_json::to_vec(&accepted).map_err(|_| RpcError::from(ErrorCode::INTERNAL))?;

@@ -5,7 +5,7 @@
 //! session that is subscribed. How a session gets from where it stopped to live delivery is the switchover.
 //!
 //! Reading path: `switchover` (the heart, pure), `subscription`, `shard`, `session` and `outbox`, `connection`, `handle`,
-//! `protocol`; `stream` for who has no WebSocket.
+//! `protocol`; `stream` for who has no WebSocket; beside it, who is here and who types: `presence`, `notice`, `typing`.
 //!
 //! Invariants: no durable state here; a session's memory is bounded; nothing blocks the thread of a shard; the only
 //! way to the log is the kernel's `CommandSink`.
@@ -16,6 +16,7 @@ mod feed;
 pub mod fuzzing;
 mod handle;
 mod meters;
+mod notice;
 mod outbox;
 mod presence;
 mod protocol;
@@ -30,6 +31,7 @@ pub mod switchover;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod typing;
 mod upgrade;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -39,11 +41,14 @@ use http::{HeaderMap, header};
 use kernel::{
     clock::Clock,
     command::SharedSink,
+    crash,
     identity::{Identity, Tokens},
     mirror::Mirror,
+    signals::SharedSignals,
 };
 use tokio::{
     sync::{mpsc, oneshot},
+    task::AbortHandle,
     time::timeout,
 };
 use warp::{Filter, filters::BoxedFilter, reply::Response};
@@ -75,6 +80,8 @@ pub struct Fanout {
     shards: Arc<Vec<mpsc::Sender<Mail>>>,
     next: std::sync::atomic::AtomicUsize,
     allowed_origins: Vec<String>,
+    presence: Arc<Presence>,
+    attending: AbortHandle,
     /// Dropped with this value, and so ended.
     _threads: Threads,
 }
@@ -90,23 +97,42 @@ impl fmt::Debug for Fanout {
     }
 }
 
+impl Drop for Fanout {
+    fn drop(&mut self) {
+        self.attending.abort();
+    }
+}
+
 impl Fanout {
-    /// Starts the shards. They run until the value is dropped.
+    /// Starts the shards, and what tells them of the sessions of other nodes. They run until the value is dropped. Must be
+    /// called on a runtime.
     pub fn start(
         mirror: &Arc<Mirror>,
         sink: SharedSink,
         tokens: Arc<Tokens>,
         clock: Arc<dyn Clock>,
+        signals: SharedSignals,
         settings: Settings,
     ) -> Arc<Self> {
         let Settings { mut threads, allowed_origins } = settings;
         let (shards, mails) = (0..threads.len()).map(|_| mpsc::channel(MAIL_LEN_MAX)).unzip();
         let shards: Arc<Vec<_>> = Arc::new(shards);
-        let presence = Arc::new(Presence::default());
+        let heard = signals.watch();
+        let presence = Arc::new(Presence::new(signals, Arc::clone(&shards)));
+        let attending = tokio::spawn(presence::attend(Arc::clone(&presence), heard));
+        let handle = attending.abort_handle();
+        tokio::spawn(crash::watch("presence", attending));
         let mirror = Arc::clone(mirror);
-        let around = Surroundings { mirror, sink, tokens, clock, presence, shards: Arc::clone(&shards) };
+        let around = Surroundings { mirror, sink, tokens, clock, presence: Arc::clone(&presence) };
         threads.begin(&around, mails);
-        Arc::new(Self { shards, next: 0.into(), allowed_origins, _threads: threads })
+        Arc::new(Self {
+            shards,
+            next: 0.into(),
+            allowed_origins,
+            presence,
+            attending: handle,
+            _threads: threads,
+        })
     }
 
     /// Takes a connection.
@@ -150,6 +176,8 @@ impl Fanout {
             // A shard that is gone has no sessions, and one that does not answer is not waited for.
             let _ = timeout(window + DRAIN_PATIENCE, answer).await;
         }
+        // The other nodes know at once who went.
+        self.presence.flush().await;
     }
 
     /// Whether the page behind a request may connect: one that this server served (same host), one of an allowed

@@ -9,13 +9,14 @@ use std::{
 
 use bytes::Bytes;
 use kernel::identity::Identity;
-use schemas::{ConversationId, Timestamp};
-use tokio::{net::TcpStream, sync::Notify};
+use schemas::{ConversationId, SessionId, Timestamp, signal};
+use tokio::{net::TcpStream, sync::Notify, time::Instant};
 
 use crate::{
     outbox::{Limits, Outbox, Wire},
-    protocol::{ClientInfo, Disconnect, Form, Outcome, Reply},
+    protocol::{Disconnect, Form, Outcome, Reply},
     subscription::Subscription,
+    typing::Pace,
 };
 
 impl Wire for Rc<TcpStream> {
@@ -37,7 +38,7 @@ pub(crate) enum Standing {
 
 /// See the module. Lives on the thread of its shard.
 pub(crate) struct Session {
-    client: String,
+    client: SessionId,
     form: Form,
     standing: RefCell<Standing>,
     subscriptions: RefCell<HashMap<ConversationId, Rc<Subscription>>>,
@@ -55,11 +56,12 @@ pub(crate) struct Session {
     /// Bytes went out since the last ping.
     took_bytes: Cell<bool>,
     born: Timestamp,
+    typing: RefCell<Pace>,
 }
 
 impl Session {
     pub(crate) fn new(
-        client: String,
+        client: SessionId,
         form: Form,
         wire: Box<dyn Wire>,
         limits: Limits,
@@ -80,12 +82,13 @@ impl Session {
             awaiting_pong: Cell::new(false),
             took_bytes: Cell::new(false),
             born,
+            typing: RefCell::default(),
         })
     }
 
     /// The name of the session, fresh for each connection.
     pub(crate) fn client(&self) -> &str {
-        &self.client
+        self.client.as_str()
     }
 
     /// How messages to it are written.
@@ -112,10 +115,19 @@ impl Session {
         }
     }
 
-    /// How others are told of this session.
-    pub(crate) fn info(&self) -> ClientInfo {
-        let user = self.identity().map_or(String::new(), |identity| identity.user.into());
-        ClientInfo { user, client: self.client.clone() }
+    /// How others are told of this session; `None`: it is nobody's yet.
+    pub(crate) fn here(&self) -> Option<signal::Session> {
+        Some(signal::Session { user: self.identity()?.user, client: self.client.clone() })
+    }
+
+    /// Whether others are to be told now that it types, or stopped; they are not if they were a moment ago.
+    pub(crate) fn may_tell_of_typing(
+        &self,
+        conversation: &ConversationId,
+        typing: bool,
+        now: Instant,
+    ) -> bool {
+        self.typing.borrow_mut().passes(conversation, typing, now)
     }
 
     // === what is written ===

@@ -29,8 +29,9 @@ use tokio::{
 use crate::{
     connection,
     meters::Meters,
+    notice::Notice,
     presence::Presence,
-    protocol::{ClientInfo, Form, PerForm, Push},
+    protocol::{Form, PerForm},
     session::Session,
     stream,
     subscription::{Subscription, Topic},
@@ -51,8 +52,8 @@ pub(crate) enum Mail {
     Accept(Arrival),
     /// Somebody wants a stream.
     Stream(Box<stream::Ask>),
-    /// Somebody came to a conversation, or went.
-    Signal(Arc<Signal>),
+    /// Something about other sessions.
+    Notice(Arc<Notice>),
     /// Close every session, spread over this time, then answer.
     Drain(Duration, oneshot::Sender<()>),
 }
@@ -67,14 +68,6 @@ pub(crate) struct Arrival {
     pub(crate) form: Form,
 }
 
-/// Somebody came or went.
-#[derive(Debug)]
-pub(crate) struct Signal {
-    pub(crate) conversation: ConversationId,
-    pub(crate) join: bool,
-    pub(crate) info: ClientInfo,
-}
-
 /// What all shards share.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
@@ -83,8 +76,6 @@ pub(crate) struct Surroundings {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) presence: Arc<Presence>,
-    /// The mailboxes of all shards, this one among them.
-    pub(crate) shards: Arc<Vec<mpsc::Sender<Mail>>>,
 }
 
 /// See the module.
@@ -154,7 +145,7 @@ impl Shard {
             Mail::Stream(ask) => {
                 spawn_local(stream::run(Rc::clone(self), *ask));
             }
-            Mail::Signal(signal) => self.signal(&signal),
+            Mail::Notice(notice) => self.notify(&notice),
             Mail::Drain(window, done) => {
                 spawn_local(Rc::clone(self).drain(window, done));
             }
@@ -195,8 +186,9 @@ impl Shard {
     pub(crate) fn announce(&self, session: &Session, conversation: &ConversationId) {
         let Some(subscription) = session.subscription(conversation) else { return };
         subscription.announce();
-        self.around.presence.enter(conversation, session.info());
-        self.broadcast(conversation, true, session.info());
+        if let Some(here) = session.here() {
+            self.around.presence.enter(conversation, here);
+        }
     }
 
     /// Ends a subscription, if there is one.
@@ -207,40 +199,28 @@ impl Shard {
         if subscription.topic().remove(&subscription) {
             self.topics.borrow_mut().remove(conversation);
         }
-        if subscription.is_announced() {
-            self.around.presence.leave(conversation, session.client());
-            self.broadcast(conversation, false, session.info());
+        if subscription.is_announced()
+            && let Some(here) = session.here()
+        {
+            self.around.presence.leave(conversation, here);
         }
     }
 
-    fn broadcast(&self, conversation: &ConversationId, join: bool, info: ClientInfo) {
-        let signal = Arc::new(Signal { conversation: conversation.clone(), join, info });
-        for shard in self.around.shards.iter() {
-            // Who is here is asked again when it matters; a full mailbox must not hold up this thread.
-            if shard.try_send(Mail::Signal(Arc::clone(&signal))).is_err() {
-                tracing::debug!("a shard's mailbox is full; a join or leave was not announced there");
-            }
-        }
-    }
-
-    fn signal(&self, signal: &Signal) {
-        let topic = self.topics.borrow().get(&signal.conversation).cloned();
+    /// Tells those who want to know it and have room for it.
+    fn notify(&self, notice: &Notice) {
+        let topic = self.topics.borrow().get(&notice.conversation).cloned();
         let Some(topic) = topic else { return };
         let frames = PerForm::default();
         let mut flush = Vec::new();
         topic.for_each(|subscription| {
             let Some(session) = subscription.session() else { return };
-            let others = session.client() != signal.info.client;
-            if !others || !subscription.wants_signals() {
+            if !subscription.wants(notice.what) || notice.is_about(session.client()) {
                 return;
             }
-            let frame = frames.get(session.form(), || {
-                let channel = signal.conversation.as_str();
-                session.form().push(Push::presence(channel, signal.join, signal.info.clone()))
-            });
-            // A subscription that is catching up has other worries, and signals may be left out.
-            if session.has_room_for(frame.len()) {
-                session.push(frame.clone());
+            let frames = frames.get(session.form(), || notice.frames(session.form()));
+            // A subscription that is catching up has other worries, and notices may be left out.
+            if session.has_room_for(frames.len()) {
+                session.push(frames.clone());
                 flush.push(session);
             }
         });

@@ -30,6 +30,7 @@ use kernel::{
     },
     identity::{Identity, TokenKey, Tokens},
     mirror::{self, Mirror},
+    signals::local::LocalSignals,
     testing::{World, created, event, posted},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -179,13 +180,14 @@ impl Node {
         let (mail, mailbox) = mpsc::channel(1_024);
         let (watcher, folded) = mpsc::channel(64);
         mirror.watch(watcher);
+        let signals = Arc::new(LocalSignals::alone(Arc::new(world.clock.clone())));
+        let presence = Presence::new(signals, Arc::new(vec![mail.clone()]));
         let around = Surroundings {
             mirror,
             sink: Arc::new(NoSink),
             tokens: Arc::new(Tokens::from(TokenKey::new(&[7; 32]))),
             clock: Arc::new(world.clock.clone()),
-            presence: Arc::new(Presence::default()),
-            shards: Arc::new(vec![mail.clone()]),
+            presence: Arc::new(presence),
         };
         let shard = Shard::new(around);
         let running = spawn_local(Rc::clone(&shard).run(mailbox, folded));
@@ -383,9 +385,9 @@ impl Simulation {
         pipe.room.set(self.rng.random_range(0..20_000));
         let shard = Rc::clone(&self.nodes[node].shard);
         let connections = self.clients[client].connections;
-        let name = format!("client-{client}-{connections}");
-        let session =
-            Session::new(name, Form::Json, Box::new(Rc::clone(&pipe)), LIMITS, Timestamp::from_millis(0));
+        let name = format!("client-{client}-{connections}").parse().unwrap();
+        let wire = Box::new(Rc::clone(&pipe));
+        let session = Session::new(name, Form::Json, wire, LIMITS, Timestamp::from_millis(0));
         let user = format!("reader-{client}").parse().unwrap();
         session.set_standing(Standing::Connected(Identity { user, admin: false, expires_at: None }));
         shard.admit(&session);

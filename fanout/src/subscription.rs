@@ -17,6 +17,7 @@ use tokio::time::sleep;
 
 use crate::{
     feed::{self, PAGE_LEN_MAX},
+    notice::What,
     protocol::{Channel, Form, PerForm},
     session::Session,
     switchover::{Filled, Offer, Switchover},
@@ -168,9 +169,14 @@ impl Subscription {
         self.session.upgrade()
     }
 
-    /// Whether the client is to be told who comes and goes: only once the reply to its `subscribe` is written.
-    pub(crate) fn wants_signals(&self) -> bool {
-        self.join_leave && self.announced.get()
+    /// Whether the client is to be told of this: only once the reply to its `subscribe` is written.
+    pub(crate) fn wants(&self, what: What) -> bool {
+        let wanted = match what {
+            What::Came | What::Went => self.join_leave,
+            // Who catches up has not come to what is being answered.
+            What::Typing(_) => self.is_live(),
+        };
+        wanted && self.announced.get()
     }
 
     pub(crate) fn announce(&self) {

@@ -25,3 +25,4 @@ mod recovering;
 mod streaming;
 mod support;
 mod talking;
+mod typing;

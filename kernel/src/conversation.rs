@@ -137,6 +137,14 @@ impl ConversationState {
         }
     }
 
+    /// Whether `user` may write.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_write(&self, user: &UserId) -> Result<(), Refusal> {
+        law::may_write(self, user)
+    }
+
     /// Whether `user` may read on the word of somebody outside: everybody who was not removed, which no word undoes.
     pub fn may_be_granted(&self, user: &UserId) -> bool {
         self.standing(user) != Some(Standing::Removed)

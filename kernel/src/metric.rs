@@ -89,6 +89,10 @@ metrics! {
         "Pages of past events read for sessions, by where from: recent, history, log.";
     CLOSES: Kind::Counter, "tidings_closes_total" ["code"]
         "Sessions that ended, by WebSocket close code.";
+    SIGNALS: Kind::Counter, "tidings_signals_total" ["outcome"]
+        "Signals between nodes by what became of them here: published, heard, or dropped for want of room or of an answer.";
+    PRESENCE: Kind::Gauge, "tidings_presence_sessions" ["of"]
+        "Sessions that are present in a conversation, counted in each: own ones, and those of other nodes that are remembered here.";
     HTTP_REQUESTS: Kind::Counter, "tidings_http_requests_total" ["route", "status"]
         "HTTP requests by class of address and status.";
     HTTP_TIME: Kind::Histogram(TIMES_S), "tidings_http_request_duration_seconds" ["route"]

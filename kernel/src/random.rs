@@ -1,6 +1,6 @@
 //! Fresh names, from the operating system's randomness.
 
-use schemas::{Epoch, EventId};
+use schemas::{Epoch, EventId, NodeId, SessionId};
 
 /// Letters and digits that are hard to confuse, 32 of them: five bits each.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -36,4 +36,22 @@ pub fn event_id() -> EventId {
 #[expect(clippy::expect_used, reason = "the alphabet lies within that of epochs")]
 pub fn epoch() -> Epoch {
     name(12).parse().expect("letters and digits are an epoch")
+}
+
+/// A fresh name for a session (100 bits).
+///
+/// # Panics
+/// As [`name`].
+#[expect(clippy::expect_used, reason = "the alphabet lies within that of session ids")]
+pub fn session_id() -> SessionId {
+    name(20).parse().expect("letters and digits are a session id")
+}
+
+/// A fresh name for this node (60 bits).
+///
+/// # Panics
+/// As [`name`].
+#[expect(clippy::expect_used, reason = "the alphabet lies within that of node ids")]
+pub fn node_id() -> NodeId {
+    name(12).parse().expect("letters and digits are a node id")
 }

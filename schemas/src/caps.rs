@@ -31,6 +31,10 @@ pub const PAGE_LEN_MAX: usize = 1_000;
 pub const PAGE_LEN_DEFAULT: usize = 50;
 /// Largest encoded event that is accepted from a topic, in bytes.
 pub const RECORD_LEN_MAX: usize = 256 * 1_024;
+/// Most sessions that one signal names.
+pub const SIGNAL_SESSIONS_MAX: usize = 100;
+/// Largest encoded signal that is accepted from a topic, in bytes.
+pub const SIGNAL_LEN_MAX: usize = 32 * 1_024;
 /// How far back, in milliseconds of record time, a repeated event id is recognised from the fold alone.
 /// It must exceed the longest time an append may take ([`APPEND_DEADLINE_MS`]) plus the clock difference
 /// between two ingest nodes.
@@ -38,5 +42,12 @@ pub const REPEAT_WINDOW_MS: i64 = 60_000;
 /// Longest time an append may take before its outcome is called unknown, in milliseconds.
 pub const APPEND_DEADLINE_MS: u64 = 10_000;
 
+// The longest names there are must fit: two for each session, two for the signal, and their lengths.
+const _: () = assert!(
+    SIGNAL_LEN_MAX
+        >= (SIGNAL_SESSIONS_MAX + 1) * (USER_ID_LEN_MAX + EVENT_ID_LEN_MAX + 8)
+            + CONVERSATION_ID_LEN_MAX
+            + EVENT_ID_LEN_MAX
+);
 // A window no older than an append may take would let the second of two racing appends pass.
 const _: () = assert!(REPEAT_WINDOW_MS as u64 >= 3 * APPEND_DEADLINE_MS);

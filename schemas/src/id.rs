@@ -1,4 +1,4 @@
-//! Names: of conversations, people, events and logs.
+//! Names: of conversations, people, events, sessions, nodes and logs.
 //!
 //! Each is a newtype made by [`FromStr`] or `TryFrom<String>`, so a value of the type *is* valid.
 
@@ -164,6 +164,26 @@ name!(
 );
 
 name!(
+    /// Names a session, fresh for each connection: 1 to 64 of `[A-Za-z0-9_.:-]`.
+    SessionId,
+    |s| {
+        const WHAT: &str = "the session id";
+        check_len(WHAT, s, caps::EVENT_ID_LEN_MAX)?;
+        check_chars(WHAT, s, "letters, digits and _ . : - are", is_word)
+    }
+);
+
+name!(
+    /// Names a process of Tidings, from its start to its end: 1 to 64 of `[A-Za-z0-9_.:-]`.
+    NodeId,
+    |s| {
+        const WHAT: &str = "the node id";
+        check_len(WHAT, s, caps::EVENT_ID_LEN_MAX)?;
+        check_chars(WHAT, s, "letters, digits and _ . : - are", is_word)
+    }
+);
+
+name!(
     /// Names one incarnation of the log: offsets of two epochs cannot be compared. 1 to 64 of
     /// `[A-Za-z0-9_.:-]`, and never the lone `_`, which clients use for "no epoch".
     Epoch,
@@ -204,6 +224,15 @@ mod tests {
         assert!("A".repeat(65).parse::<EventId>().is_err());
         assert!("-_x".parse::<EventId>().is_ok());
         assert!("m 1".parse::<EventId>().is_err());
+    }
+
+    #[test]
+    fn sessions_and_nodes_at_their_limits() {
+        let longest = "s".repeat(caps::EVENT_ID_LEN_MAX);
+        assert!(longest.parse::<SessionId>().is_ok() && longest.parse::<NodeId>().is_ok());
+        for bad in [format!("{longest}s"), String::new(), "s 1".to_owned()] {
+            assert!(bad.parse::<SessionId>().is_err() && bad.parse::<NodeId>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

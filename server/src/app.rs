@@ -6,6 +6,8 @@
 //!    | projector -> history <- store's HTTP
 //!    \
 //!     mirror -> fanout -> sessions
+//!                 |
+//!              signals <-> other nodes
 //! ```
 //!
 //! Which of these a process has, its roles say. `told` is what operators are told of it.
@@ -21,12 +23,13 @@ use kernel::{
     history::SharedHistory,
     identity::Tokens,
     mirror::Mirror,
+    signals::SharedSignals,
 };
 use store::{Projector, ProjectorHandle, Store};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
-    backing::Opened,
+    backing::{Opened, open_signals},
     data_dir::{DataDir, DataLock, token_key},
     edge,
     health::checks::{self, Tails},
@@ -89,11 +92,17 @@ impl App {
         let tokens = Arc::new(Tokens::new(key, &settings.expected));
         let keeper = keeper(settings, &tokens).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let Opened { log, history, registry } = Opened::of(&settings.backing, &dir, &clock).await?;
+        let Opened { log, history, registry, signal_codec } =
+            Opened::of(&settings.backing, &dir, &clock).await?;
         let stores = settings.roles.has(Role::Store);
         let projector = stores.then(|| Projector::start(Arc::clone(&log), Arc::clone(&history)));
         let store = stores.then(|| Store::new(Arc::clone(&log), Arc::clone(&history)));
-        let followers = Followers::start(settings, &log, &history, &tokens, &clock).await?;
+        let signals = if settings.roles.has(Role::Fanout) {
+            Some(open_signals(&settings.backing, signal_codec, &clock).await?)
+        } else {
+            None
+        };
+        let followers = Followers::start(settings, &log, &history, &tokens, &clock, signals).await?;
         let listener = door::open(settings.listen)
             .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
         let address = listener.local_addr()?;
@@ -170,6 +179,7 @@ impl Followers {
         history: &SharedHistory,
         tokens: &Arc<Tokens>,
         clock: &Arc<dyn Clock>,
+        signals: Option<SharedSignals>,
     ) -> anyhow::Result<Option<Self>> {
         let (commands, sessions) = (settings.roles.has(Role::Ingest), settings.roles.has(Role::Fanout));
         if !commands && !sessions {
@@ -182,10 +192,10 @@ impl Followers {
             None => mirror.await?,
         };
         let ingest = Ingest::new(Arc::clone(&mirror), Arc::clone(clock));
-        let fanout = threads.map(|threads| {
+        let fanout = threads.zip(signals).map(|(threads, signals)| {
             let settings = fanout::Settings { threads, allowed_origins: settings.allowed_origins.clone() };
             let sink = Arc::clone(&ingest) as _;
-            Fanout::start(&mirror, sink, Arc::clone(tokens), Arc::clone(clock), settings)
+            Fanout::start(&mirror, sink, Arc::clone(tokens), Arc::clone(clock), signals, settings)
         });
         Ok(Some(Self { mirror, ingest: commands.then_some(ingest), fanout }))
     }

@@ -1,4 +1,4 @@
-//! The schema registry: which versions the event schema has, and under which ids records name them.
+//! The schema registry: which versions the schemas of events and signals have, and under which ids records name them.
 //!
 //! ```text
 //!   who reads the topic   -- GET /schemas/ids/1 -->   routes -> question -> Registry (the schemas of this build)
@@ -13,7 +13,7 @@
 //! sources.
 
 use apache_avro::Schema;
-use schemas::codec::{RegisteredIds, SCHEMAS, SchemaId, subject_of};
+use schemas::codec::{SchemaId, subject_of};
 
 pub mod client;
 mod fault;
@@ -25,16 +25,16 @@ mod tests;
 pub(crate) use routes::routes;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Registry {
-    subject: String,
-    /// Oldest first, at least one.
+    /// Subject after subject, each oldest first.
     versions: Vec<Registered>,
 }
 
-/// One version of the event schema.
+/// One version of a schema.
 #[derive(Debug)]
 struct Registered {
+    subject: String,
     /// From 1.
     version: u32,
     id: SchemaId,
@@ -44,24 +44,36 @@ struct Registered {
 }
 
 impl Registry {
-    /// The schemas of this build, for the records of `topic` that carry `ids`.
+    /// The same, and the schemas of the records of `topic`, oldest first, with the ids that these carry.
     ///
     /// # Errors
-    /// A schema of the build cannot be parsed: a defect.
-    pub fn new(topic: &str, ids: &RegisteredIds) -> Result<Self, apache_avro::Error> {
-        let versions = (1..).zip(ids.iter()).zip(SCHEMAS).map(|((version, id), text)| {
-            Ok(Registered { version, id, text, canonical: Schema::parse_str(text)?.canonical_form() })
-        });
-        Ok(Self {
-            subject: subject_of(topic),
-            versions: versions.collect::<Result<_, apache_avro::Error>>()?,
-        })
+    /// A schema cannot be parsed: a defect.
+    pub fn with(
+        mut self,
+        topic: &str,
+        schemas: &[&'static str],
+        ids: impl IntoIterator<Item = SchemaId>,
+    ) -> Result<Self, apache_avro::Error> {
+        for ((version, id), text) in (1..).zip(ids).zip(schemas) {
+            let (subject, canonical) = (subject_of(topic), Schema::parse_str(text)?.canonical_form());
+            self.versions.push(Registered { subject, version, id, text, canonical });
+        }
+        Ok(self)
     }
 
-    /// The version that writes the same bytes as `schema`, whatever the two say beside that.
-    fn equal_to(&self, schema: &Schema) -> Option<&Registered> {
-        let canonical = schema.canonical_form();
-        self.versions.iter().find(|registered| registered.canonical == canonical)
+    fn subjects(&self) -> impl Iterator<Item = &str> {
+        // Each begins with its first version.
+        let firsts = self.versions.iter().filter(|registered| registered.version == 1);
+        firsts.map(|registered| registered.subject.as_str())
+    }
+
+    fn has(&self, subject: &str) -> bool {
+        self.subjects().any(|known| known == subject)
+    }
+
+    /// The versions of a subject, oldest first.
+    fn of(&self, subject: &str) -> impl Iterator<Item = &Registered> {
+        self.versions.iter().filter(move |registered| registered.subject == subject)
     }
 
     fn with_id(&self, id: u32) -> Option<&Registered> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use tests::{Api, Registry, registry, tools, tools::Kit};
+use tests::{Api, Registry, Talker, registry, tools, tools::Kit, wait::until};
 
 mod console;
 mod counted;
@@ -95,9 +95,12 @@ async fn records_carry_the_ids_that_another_registry_gave() -> anyhow::Result<()
     talk::talk(&site).await?;
 
     let given = registry.registered().await;
-    let newest = given.last().context("nothing was registered")?;
-    ensure!(given.iter().all(|one| one.subject == format!("{}-value", site.topic())), "{given:#?}");
-    let id = registry::FIRST_ID + u32::try_from(given.len())? - 1;
+    let subject = format!("{}-value", site.topic());
+    let of_events = |one: &registry::Registered| one.subject == subject;
+    let newest = given.iter().rposition(of_events).context("no schema of events was registered")?;
+    let id = registry::FIRST_ID + u32::try_from(newest)?;
+    let newest = &given[newest];
+    ensure!(given.iter().any(|one| !of_events(one)), "no schema of signals was registered: {given:#?}");
     // It asks our registry for the schema of each record, so that one knows the ids of the other.
     let decoded = decoded(&site, &kit).await?;
     let other = decoded.iter().find(|record| record["schema_id"] != id);
@@ -115,6 +118,30 @@ async fn records_carry_the_ids_that_another_registry_gave() -> anyhow::Result<()
     Ok(())
 }
 
+#[tokio::test]
+async fn a_stranger_reads_who_came_and_who_types() -> anyhow::Result<()> {
+    let Some((site, kit)) = stage("the Python consumer of signals", &[]).await? else { return Ok(()) };
+    let server = site.server();
+    server.api("ann").await?.create("tea").await?;
+    let mut ann = Talker::connect(&server.url(), &server.token("ann").await?).await?;
+    ann.subscribe("tea").await?;
+    ann.rpc("typing.start", serde_json::json!({"conversation": "tea"})).await?;
+
+    let topic = site.signals_topic();
+    let signals = until("the signals", async || {
+        let signals = read(&site, &kit, &topic).await?.1;
+        Ok(signals.iter().any(|signal| signal["event"]["type"] == "Typing").then_some(signals))
+    });
+    let signals = signals.await?;
+    let of = |kind: &str| signals.iter().find(|signal| signal["event"]["type"] == kind);
+    let (came, typing) = (of("Came").context("nobody came")?, of("Typing").context("nobody types")?);
+    ensure!(came["key"] == "tea" && typing["key"] == "tea", "other keys: {came} {typing}");
+    let body = &typing["event"]["body"];
+    ensure!(body["typing"] == true && body["session"]["user"] == "ann", "{typing}");
+    ensure!(body["session"] == came["event"]["body"]["session"], "another session: {came} {typing}");
+    Ok(())
+}
+
 /// A server on Kafka, and Python with Confluent's client. `None`: the test is skipped.
 async fn stage(test: &str, options: &[&str]) -> anyhow::Result<Option<(Site, Kit)>> {
     let Some(kit) = tools::python(test, &[EXAMPLE]).await? else { return Ok(None) };
@@ -123,11 +150,7 @@ async fn stage(test: &str, options: &[&str]) -> anyhow::Result<Option<(Site, Kit
 
 /// Every record of the topic, as Confluent's client decodes it.
 async fn decoded(site: &Site, kit: &Kit) -> anyhow::Result<Vec<Value>> {
-    let (url, topic) = (site.server().url(), site.topic());
-    let settings = [("BROKERS", site.brokers()), ("REGISTRY", &url), ("TOPIC", &topic)];
-    let mut result = kit.run(READ_SCRIPT, &settings).await?;
-    let latest = result["latest"].clone();
-    let records: Vec<Value> = serde_json::from_value(result["records"].take())?;
+    let (latest, records) = read(site, kit, &site.topic()).await?;
     for record in &records {
         ensure!(record["schema_id"] == latest, "not written with the newest schema: {record}");
         let event = &record["event"];
@@ -140,6 +163,15 @@ async fn decoded(site: &Site, kit: &Kit) -> anyhow::Result<Vec<Value>> {
         ensure!(header("content-type") == Some("application/vnd.confluent.avro"), "content-type: {record}");
     }
     Ok(records)
+}
+
+/// The newest schema's id and every record of a topic, as Confluent's client decodes it.
+async fn read(site: &Site, kit: &Kit, topic: &str) -> anyhow::Result<(Value, Vec<Value>)> {
+    let url = site.server().url();
+    let settings = [("BROKERS", site.brokers()), ("REGISTRY", &url), ("TOPIC", topic)];
+    let mut result = kit.run(READ_SCRIPT, &settings).await?;
+    let latest = result["latest"].clone();
+    Ok((latest, serde_json::from_value(result["records"].take())?))
 }
 
 /// The events of each key, in the order of the topic.

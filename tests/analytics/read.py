@@ -28,7 +28,7 @@ def plain(value):
 def judge(registry):
     """What the registry's client makes of the registry itself."""
     subject = f"{TOPIC}-value"
-    assert registry.get_subjects() == [subject], registry.get_subjects()
+    assert subject in registry.get_subjects(), registry.get_subjects()
     latest = registry.get_latest_version(subject)
     assert registry.get_versions(subject)[-1] == latest.version
     assert registry.get_version(subject, latest.version).schema_id == latest.schema_id
@@ -65,7 +65,7 @@ def main():
                 "offset": record.offset(),
                 "recorded_at": record.timestamp()[1],
                 "key": record.key().decode(),
-                "headers": [[name, value.decode()] for name, value in record.headers()],
+                "headers": [[name, value.decode()] for name, value in record.headers() or []],
                 "schema_id": int.from_bytes(record.value()[1:5], "big"),
                 "event": {**plain(event), "type": kind.removeprefix("tidings."), "body": plain(body)},
             }

@@ -37,6 +37,10 @@ impl Site {
         self.on.topic()
     }
 
+    pub(crate) fn signals_topic(&self) -> String {
+        self.on.signals_topic()
+    }
+
     /// Imports a chat log through the server.
     pub(crate) async fn import(&self, archive: &Path) -> anyhow::Result<()> {
         let archive = archive.to_str().context("a path")?;

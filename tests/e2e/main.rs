@@ -3,6 +3,7 @@
 mod apart;
 mod archives;
 mod moved;
+mod present;
 mod seen;
 mod streams;
 mod traces;

@@ -1,4 +1,4 @@
-//! The log on Apache Kafka: every case of the suite and those beyond it, on a real broker, each on topics of its own.
+//! The log and the signals on Apache Kafka: every case of their suites and those beyond it, on a real broker, each on topics of its own.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,12 +7,22 @@
     reason = "test code: a panic is how a case fails"
 )]
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use kernel::event_log::{
-    SharedLog,
-    conformance::Subject,
-    kafka::testing::{self, OnBroker},
+use kernel::{
+    clock::SystemClock,
+    event_log::{
+        SharedLog,
+        conformance::Subject,
+        kafka::{
+            KafkaSettings,
+            testing::{self, OnBroker},
+        },
+    },
+    signals::{self, SharedSignals, kafka::KafkaSignals},
 };
+use schemas::codec::SignalCodec;
 use tests::kafka;
 
 mod drawn;
@@ -54,6 +64,30 @@ impl Subject for OnKafka {
 
 mod suite {
     kernel::event_log_conformance!(super::OnKafka);
+}
+
+/// Nodes that meet on topics of their own at the broker that all cases share.
+struct SignalsOnKafka(KafkaSettings);
+
+#[async_trait]
+impl signals::conformance::Subject for SignalsOnKafka {
+    async fn available() -> bool {
+        brokers().await.is_some()
+    }
+
+    async fn fresh() -> Self {
+        let Some(brokers) = brokers().await else { unreachable!("no case runs without a broker") };
+        Self(OnBroker::fresh(&brokers).await.settings().clone())
+    }
+
+    async fn node(&self) -> SharedSignals {
+        let node = KafkaSignals::open(&self.0, SignalCodec::default(), Arc::new(SystemClock)).await;
+        Arc::new(node.unwrap())
+    }
+}
+
+mod signals_suite {
+    kernel::signals_conformance!(super::SignalsOnKafka);
 }
 
 macro_rules! beyond {

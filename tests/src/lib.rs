@@ -2,7 +2,7 @@
 //! it, and the judge of what they saw.
 //!
 //! Reading path: [`node`] (a process of the binary), [`server`] (one that does everything) and [`cluster`] (several, by
-//! role), [`api`] (HTTP), [`observer`] and [`caller`] (sessions), [`topic`] (the topic as strangers read it), [`sent`] (what a
+//! role), [`api`] (HTTP), [`observer`], [`caller`] and [`talker`] (sessions), [`topic`] (the topic as strangers read it), [`sent`] (what a
 //! sender was told), [`checker`] (whether it is all true), [`tools`] (programs in other languages), [`jvm`] (servers of
 //! others) with [`kafka`] and [`cassandra`], [`site`] (topics and tables on them), [`collector`] (where traces go), [`registry`]
 //! (where schemas are registered), [`scrape`] (what is counted), [`wait`].
@@ -29,6 +29,7 @@ pub mod sent;
 pub mod server;
 pub mod signal;
 pub mod site;
+pub mod talker;
 pub mod tools;
 pub mod topic;
 pub mod wait;
@@ -45,3 +46,4 @@ pub use observer::Observer;
 pub use registry::Registry;
 pub use server::Server;
 pub use site::Site;
+pub use talker::Talker;

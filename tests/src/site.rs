@@ -62,6 +62,11 @@ impl Site {
         format!("{}.events", self.name)
     }
 
+    /// The topic of the signals.
+    pub fn signals_topic(&self) -> String {
+        format!("{}.signals", self.name)
+    }
+
     /// The consumer group of the store nodes.
     pub fn group(&self) -> String {
         format!("{}.{}", self.name, store::projector::GROUP)

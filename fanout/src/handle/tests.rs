@@ -42,7 +42,11 @@ fn client<'a>(world: &World, node: &'a Node) -> Client<'a> {
     let pipe = Rc::new(Pipe::default());
     pipe.room.set(1 << 20);
     let (wire, born) = (Box::new(Rc::clone(&pipe)), world.clock.now());
-    Client { node, session: Session::new("s".to_owned(), Form::Json, wire, Limits::default(), born), pipe }
+    Client {
+        node,
+        session: Session::new("s".parse().unwrap(), Form::Json, wire, Limits::default(), born),
+        pipe,
+    }
 }
 
 #[tokio::test(start_paused = true)]

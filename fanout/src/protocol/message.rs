@@ -116,6 +116,11 @@ impl Push {
         Self { r#pub: Some(event.into()), ..Self::on(channel) }
     }
 
+    /// Something that has no place in the conversation: clients keep their position.
+    pub(crate) fn unplaced(channel: &str, data: Bytes) -> Self {
+        Self { r#pub: Some(Publication { data, offset: 0 }), ..Self::on(channel) }
+    }
+
     /// Somebody came (`join`) or went.
     pub(crate) fn presence(channel: &str, join: bool, info: ClientInfo) -> Self {
         let info = Some(info);

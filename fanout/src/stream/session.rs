@@ -57,7 +57,7 @@ pub(crate) async fn run(shard: Rc<Shard>, ask: Ask) {
     let (body, pieces) = mpsc::channel(PIECES_LEN);
     let born = shard.around.clock.now();
     let wire = Box::new(Body(body.clone()));
-    let session = Session::new(random::name(20), Form::EventStream, wire, Limits::default(), born);
+    let session = Session::new(random::session_id(), Form::EventStream, wire, Limits::default(), born);
     session.set_standing(Standing::Connected(identity.clone()));
     shard.admit(&session);
     let at = Asked { shard: &shard, session: &session, identity, id: 0 };

@@ -14,6 +14,7 @@ use kernel::{
     history::memory::MemoryHistory,
     identity::{Identity, TokenKey, Tokens},
     mirror::Mirror,
+    signals::local::Bus,
     testing::World,
 };
 use schemas::{ChatEvent, EventBody, Partition, Timestamp, codec::Codec, event::MessagePosted};
@@ -44,6 +45,7 @@ pub(super) struct Node {
     pub(super) fanout: Arc<Fanout>,
     pub(super) address: SocketAddr,
     mirror: Arc<Mirror>,
+    bus: Bus,
     pub(super) tokens: Arc<Tokens>,
     /// What its clients speak.
     form: Form,
@@ -96,6 +98,15 @@ impl Node {
 
     pub(super) async fn speaking(form: Form) -> Self {
         let World { log, history, .. } = World::new(1);
+        Self::on(log, history, Bus::default(), form).await
+    }
+
+    /// Another node on the same log, which hears this one's signals.
+    pub(super) async fn another(&self) -> Self {
+        Self::on(self.log.clone(), MemoryHistory::new(), self.bus.clone(), self.form).await
+    }
+
+    async fn on(log: MemoryLog, history: MemoryHistory, bus: Bus, form: Form) -> Self {
         let projecting = tokio::spawn(project(log.clone(), history.clone()));
         let mirror = Mirror::start(Arc::new(log.clone()), Arc::new(history)).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -103,11 +114,12 @@ impl Node {
         let tokens = Arc::new(Tokens::from(TokenKey::new(&[7; 32])));
         let threads = Threads::start(2).unwrap();
         let settings = Settings { threads, allowed_origins: vec!["https://chat.example".to_owned()] };
-        let fanout = Fanout::start(&mirror, sink, Arc::clone(&tokens), clock, settings);
+        let signals = Arc::new(bus.join(Arc::clone(&clock)));
+        let fanout = Fanout::start(&mirror, sink, Arc::clone(&tokens), clock, signals, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, Arc::clone(&fanout)));
-        Self { log, fanout, address, mirror, tokens, form, tasks: vec![projecting, serving] }
+        Self { log, fanout, address, mirror, bus, tokens, form, tasks: vec![projecting, serving] }
     }
 
     /// Appends an event; this node has folded it when this returns.

@@ -155,6 +155,11 @@ pub(super) fn check(
     }
 }
 
+/// Whether `actor` may write.
+pub(super) fn may_write(state: &ConversationState, actor: &UserId) -> Verdict {
+    Asking { state, actor }.writing()
+}
+
 /// Somebody who asks whether something is allowed.
 struct Asking<'a> {
     state: &'a ConversationState,

@@ -47,6 +47,8 @@ mod desk;
 mod follower;
 mod gathered;
 mod mailbox;
+#[cfg(test)]
+pub(crate) mod mock;
 #[expect(unsafe_code, reason = "rdkafka does not pass on the id of a topic and the status of a message")]
 mod native;
 mod pool;
@@ -60,8 +62,32 @@ mod tests;
 mod topics;
 mod writer;
 
+#[cfg(test)]
+pub(crate) use settings::SIGNALS_LEN_MAX;
 pub use settings::{KafkaSettings, SettingsError};
 pub use topics::{Created, TopicError, TopicPlan, create_topics};
+
+/// What any client of the cluster is made of, for the adapters of other ports.
+pub(crate) mod client {
+    use std::time::Duration;
+
+    use rdkafka::{client::Client, error::RDKafkaErrorCode};
+
+    use super::native;
+    pub(crate) use super::{context::Told, desk::tails, drop_elsewhere};
+
+    /// How many partitions a topic has. Blocks, at most for about `timeout`.
+    ///
+    /// # Errors
+    /// What the cluster answered, or that it did not.
+    pub(crate) fn partitions(
+        client: &Client<Told>,
+        topic: &str,
+        timeout: Duration,
+    ) -> Result<u32, RDKafkaErrorCode> {
+        native::describe(client, topic, timeout).map(|described| described.partitions)
+    }
+}
 
 /// How long the cluster may take to describe the topic when the log is opened.
 const OPEN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -262,7 +288,7 @@ fn epoch(described: &Described) -> Result<Epoch, String> {
 }
 
 /// Drops a client on a thread of its own: that waits for brokers and for other threads.
-fn drop_elsewhere<T: Send + 'static>(client: T) {
+pub(crate) fn drop_elsewhere<T: Send + 'static>(client: T) {
     let dropped = thread::Builder::new().name("log-closing".to_owned()).spawn(move || drop(client));
     if let Err(error) = dropped {
         tracing::warn!(%error, "a kafka client was dropped on the spot");

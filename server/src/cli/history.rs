@@ -20,7 +20,7 @@ use store::{RebuildStep, rebuild};
 
 use super::{args::DATA_DEFAULT, backing::BackingArgs};
 use crate::{
-    backing::open_log,
+    backing::{OpenedLog, open_log},
     settings::{Backing, Servers},
 };
 
@@ -81,7 +81,7 @@ pub(super) async fn run(args: HistoryArgs) -> anyhow::Result<ExitCode> {
         }
         (Backing::Servers(servers), anew) => {
             let Servers { log, registry, history } = *servers;
-            let (log, _) = open_log(&log, registry.as_ref()).await?;
+            let OpenedLog { log, .. } = open_log(&log, registry.as_ref()).await?;
             if anew { servers::rebuild(&log, &history).await } else { servers::verify(&log, history).await }
         }
     }

@@ -1,4 +1,4 @@
-//! Registers the event schemas with a registry that another program runs, and learns the ids it gives them.
+//! Registers the schemas of events and signals with a registry that another program runs, and learns the ids it gives them.
 //!
 //! Done once, before the log is opened: without the ids nothing can be written that others could read. To
 //! register a schema again changes nothing and gives the same id, so every start and every node does it.
@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use http::StatusCode;
 use reqwest::{RequestBuilder, Url};
-use schemas::codec::{RegisteredIds, SCHEMAS, SchemaId, SharedId, VERSION_COUNT};
+use schemas::codec::{RegisteredIds, SCHEMAS, SIGNAL_SCHEMAS, SchemaId, SharedId, SignalCodec};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::sleep;
@@ -143,11 +143,31 @@ impl fmt::Debug for RegistryAddress {
     }
 }
 
-/// Registers every version under `subject` and gives their ids. Takes at most about a minute for each version.
+/// Registers every version of the event schema under `subject` and gives their ids. Takes at most about a minute for each
+/// version.
 ///
 /// # Errors
 /// See [`RegisterError`]; what was registered before stays so.
 pub async fn register(address: &RegistryAddress, subject: &str) -> Result<RegisteredIds, RegisterError> {
+    Ok(RegisteredIds::new(register_all(address, subject, SCHEMAS).await?)?)
+}
+
+/// The same for the schema of signals.
+///
+/// # Errors
+/// As [`register`].
+pub async fn register_signals(
+    address: &RegistryAddress,
+    subject: &str,
+) -> Result<SignalCodec, RegisterError> {
+    Ok(SignalCodec::registered(register_all(address, subject, SIGNAL_SCHEMAS).await?))
+}
+
+async fn register_all<const LEN: usize>(
+    address: &RegistryAddress,
+    subject: &str,
+    schemas: &[&str],
+) -> Result<[SchemaId; LEN], RegisterError> {
     let unusable =
         |error: &reqwest::Error| RegisterError::Unreachable { address: address.clone(), reason: said(error) };
     let http = reqwest::Client::builder()
@@ -156,17 +176,17 @@ pub async fn register(address: &RegistryAddress, subject: &str) -> Result<Regist
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| unusable(&error))?;
-    let mut ids = [SchemaId(0); VERSION_COUNT];
-    for ((version, text), id) in (1..).zip(SCHEMAS).zip(&mut ids) {
+    let mut ids = [SchemaId(0); LEN];
+    for ((version, text), id) in (1..).zip(schemas).zip(&mut ids) {
         *id = register_one(address, subject, version, || {
             let request = http.post(address.versions_of(subject)).json(&json!({"schema": text}));
             address
                 .signed(request.header("accept", "application/vnd.schemaregistry.v1+json, application/json"))
         })
         .await?;
-        tracing::info!(%address, subject, version, id = id.0, "the event schema is registered");
+        tracing::info!(%address, subject, version, id = id.0, "a schema is registered");
     }
-    Ok(RegisteredIds::new(ids)?)
+    Ok(ids)
 }
 
 async fn register_one(

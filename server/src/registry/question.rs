@@ -69,33 +69,34 @@ impl Registry {
             }
             ["schemas", "ids", id, "schema"] => return Ok(self.id(id)?.text.to_owned()),
             ["schemas", "ids", id, "subjects"] => {
-                self.id(id)?;
+                let subject = &self.id(id)?.subject;
                 let asked = query.subject.as_ref();
-                json!(asked.is_none_or(|asked| *asked == self.subject).then_some(&self.subject).as_slice())
+                json!(asked.is_none_or(|asked| asked == subject).then_some(subject).as_slice())
             }
             ["schemas", "ids", id, "versions"] => {
-                json!([{"subject": self.subject, "version": self.id(id)?.version}])
+                let Registered { subject, version, .. } = self.id(id)?;
+                json!([{"subject": subject, "version": version}])
             }
             ["subjects"] => {
                 let prefix = query.subject_prefix.as_deref().unwrap_or_default();
                 let prefix = prefix.strip_prefix(ALL_CONTEXTS).unwrap_or(prefix);
-                json!(self.subject.starts_with(prefix).then_some(&self.subject).as_slice())
+                json!(self.subjects().filter(|subject| subject.starts_with(prefix)).collect::<Vec<_>>())
             }
             ["subjects", subject, "versions"] => {
                 self.subject(subject)?;
-                json!(self.versions.iter().map(|registered| registered.version).collect::<Vec<_>>())
+                json!(self.of(subject).map(|registered| registered.version).collect::<Vec<_>>())
             }
-            ["subjects", subject, "versions", version] => self.told(self.version(subject, version)?),
+            ["subjects", subject, "versions", version] => told(self.version(subject, version)?),
             ["subjects", subject, "versions", version, "schema"] => {
                 return Ok(self.version(subject, version)?.text.to_owned());
             }
             ["config"] => json!({"compatibilityLevel": COMPATIBILITY}),
-            ["config", subject] if *subject == self.subject || is_true(query.default_to_global.as_ref()) => {
+            ["config", subject] if self.has(subject) || is_true(query.default_to_global.as_ref()) => {
                 json!({"compatibilityLevel": COMPATIBILITY})
             }
             ["config", subject] => return Err(Fault::no_compatibility_of(subject)),
             ["mode"] => json!({"mode": "READONLY"}),
-            ["mode", subject] if *subject == self.subject || is_true(query.default_to_global.as_ref()) => {
+            ["mode", subject] if self.has(subject) || is_true(query.default_to_global.as_ref()) => {
                 json!({"mode": "READONLY"})
             }
             ["mode", subject] => return Err(Fault::no_mode_of(subject)),
@@ -111,21 +112,16 @@ impl Registry {
     fn look_up(&self, subject: &str, body: &[u8]) -> Result<String, Fault> {
         self.subject(subject)?;
         let schema = parse(body)?;
-        let found = self.equal_to(&schema).ok_or_else(Fault::no_schema)?;
-        Ok(self.told(found).to_string())
+        let found = equal_to(&schema, self.of(subject)).ok_or_else(Fault::no_schema)?;
+        Ok(told(found).to_string())
     }
 
     /// A schema that is there already has its id, under whatever subject a producer asks: an id names a schema. Others
     /// are not taken.
     fn register(&self, body: &[u8]) -> Result<String, Fault> {
         let schema = parse(body)?;
-        let found = self.equal_to(&schema).ok_or_else(Fault::read_only)?;
+        let found = equal_to(&schema, self.versions.iter()).ok_or_else(Fault::read_only)?;
         Ok(json!({"id": found.id.0}).to_string())
-    }
-
-    fn told(&self, registered: &Registered) -> serde_json::Value {
-        let Registered { version, id, text, .. } = registered;
-        json!({"subject": self.subject, "version": version, "id": id.0, "schema": text})
     }
 
     fn id(&self, id: &str) -> Result<&Registered, Fault> {
@@ -134,7 +130,7 @@ impl Registry {
     }
 
     fn subject(&self, subject: &str) -> Result<(), Fault> {
-        if subject == self.subject { Ok(()) } else { Err(Fault::no_subject(subject)) }
+        if self.has(subject) { Ok(()) } else { Err(Fault::no_subject(subject)) }
     }
 
     fn version(&self, subject: &str, version: &str) -> Result<&Registered, Fault> {
@@ -147,11 +143,25 @@ impl Registry {
         };
         self.subject(subject)?;
         let found = match wanted {
-            None => self.versions.last(),
-            Some(number) => self.versions.iter().find(|registered| registered.version == number),
+            None => self.of(subject).last(),
+            Some(number) => self.of(subject).find(|registered| registered.version == number),
         };
         found.ok_or_else(|| Fault::no_version(wanted.unwrap_or_default()))
     }
+}
+
+fn told(registered: &Registered) -> serde_json::Value {
+    let Registered { subject, version, id, text, .. } = registered;
+    json!({"subject": subject, "version": version, "id": id.0, "schema": text})
+}
+
+/// The version that writes the same bytes as `schema`, whatever the two say beside that.
+fn equal_to<'a>(
+    schema: &Schema,
+    mut versions: impl Iterator<Item = &'a Registered>,
+) -> Option<&'a Registered> {
+    let canonical = schema.canonical_form();
+    versions.find(|registered| registered.canonical == canonical)
 }
 
 /// Clients write it as their language does.

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use schemas::codec::VERSION_COUNT;
+use schemas::codec::{RegisteredIds, SCHEMAS, SIGNAL_SCHEMAS, SignalCodec, VERSION_COUNT};
 use serde_json::{Value, json};
 
 use super::*;
 
 const SUBJECT: &str = "lab.events-value";
+const SIGNALS: &str = "lab.signals-value";
+
+pub(super) fn registry() -> Registry {
+    let events = Registry::default().with("lab.events", SCHEMAS, RegisteredIds::default().iter()).unwrap();
+    events.with("lab.signals", SIGNAL_SCHEMAS, SignalCodec::default().ids()).unwrap()
+}
 
 fn served() -> warp::filters::BoxedFilter<(warp::reply::Response,)> {
-    let registry = Registry::new("lab.events", &RegisteredIds::default()).unwrap();
-    routes(Arc::new(registry))
+    routes(Arc::new(registry()))
 }
 
 async fn call(method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
@@ -56,7 +61,7 @@ fn other_schema() -> Value {
 async fn a_schema_is_found_by_the_id_in_a_record() {
     assert_eq!(get(&format!("/schemas/ids/{VERSION_COUNT}")).await, json!({"schema": newest()}));
     let with_max = get("/schemas/ids/1?fetchMaxId=true&subject=lab.events-value&format=").await;
-    assert_eq!(with_max["maxId"], VERSION_COUNT);
+    assert_eq!(with_max["maxId"], 1_000 + SIGNAL_SCHEMAS.len());
     assert_eq!(get("/schemas/ids/1/schema").await["name"], "ChatEvent");
     assert_eq!(get("/schemas/ids/1/subjects").await, json!([SUBJECT]));
     assert_eq!(get("/schemas/ids/1/subjects?subject=other").await, json!([]));
@@ -71,9 +76,9 @@ async fn a_schema_is_found_by_the_id_in_a_record() {
 
 #[tokio::test]
 async fn the_versions_stand_under_the_subject_of_the_topic() {
-    assert_eq!(get("/subjects").await, json!([SUBJECT]));
-    assert_eq!(get("/subjects?subjectPrefix=lab.&deleted=true").await, json!([SUBJECT]));
-    assert_eq!(get("/subjects?subjectPrefix=:*:").await, json!([SUBJECT]));
+    assert_eq!(get("/subjects").await, json!([SUBJECT, SIGNALS]));
+    assert_eq!(get("/subjects?subjectPrefix=lab.events&deleted=true").await, json!([SUBJECT]));
+    assert_eq!(get("/subjects?subjectPrefix=:*:").await, json!([SUBJECT, SIGNALS]));
     assert_eq!(get("/subjects?subjectPrefix=tidings").await, json!([]));
     let versions: Vec<_> = (1..=VERSION_COUNT).collect();
     assert_eq!(get("/subjects/lab.events-value/versions").await, json!(versions));
@@ -85,6 +90,20 @@ async fn the_versions_stand_under_the_subject_of_the_topic() {
     // Clients encode what they like.
     assert_eq!(get("/subjects/lab%2Eevents%2Dvalue/versions/latest/").await, latest);
     assert_eq!(get("/subjects/lab.events-value/versions/1/schema").await["name"], "ChatEvent");
+}
+
+#[tokio::test]
+async fn the_schema_of_signals_has_a_subject_and_an_id_of_its_own() {
+    let schema = json!(*SIGNAL_SCHEMAS.last().unwrap());
+    let latest = get("/subjects/lab.signals-value/versions/latest").await;
+    assert_eq!(latest, json!({"subject": SIGNALS, "version": 1, "id": 1_001, "schema": schema}));
+    assert_eq!(get("/schemas/ids/1001").await, json!({"schema": schema}));
+    assert_eq!(get("/schemas/ids/1001/versions").await, json!([{"subject": SIGNALS, "version": 1}]));
+    let (status, found) = call("POST", "/subjects/lab.signals-value", Some(json!({"schema": schema}))).await;
+    assert_eq!((status, &found["id"]), (StatusCode::OK, &json!(1_001)));
+    // It is none of the events'.
+    let asked = Some(json!({"schema": schema}));
+    assert_eq!(refused("POST", "/subjects/lab.events-value", asked).await, (404, 40_403));
 }
 
 #[tokio::test]

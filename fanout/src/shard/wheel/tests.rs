@@ -32,8 +32,8 @@ impl Room {
         let pipe = Rc::new(Pipe::default());
         pipe.room.set(1 << 20);
         let born = self.world.clock.now();
-        let session =
-            Session::new("s".to_owned(), Form::Json, Box::new(Rc::clone(&pipe)), Limits::default(), born);
+        let wire = Box::new(Rc::clone(&pipe));
+        let session = Session::new("s".parse().unwrap(), Form::Json, wire, Limits::default(), born);
         session.set_standing(standing);
         self.node.shard.admit(&session);
         (session, pipe)

@@ -15,14 +15,14 @@ const REPEAT_PAUSE: Duration = Duration::from_secs(30);
 
 /// The ear of one client.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// What the client is for.
     role: &'static str,
     last: Mutex<Option<(RDKafkaErrorCode, Instant)>>,
 }
 
 impl Told {
-    pub(super) fn of(role: &'static str) -> Self {
+    pub(crate) fn of(role: &'static str) -> Self {
         Self { role, last: Mutex::new(None) }
     }
 

@@ -225,8 +225,8 @@ fn difference(topic: &str, opened: &Described, found: &Described) -> String {
 
 /// Where partitions end now, asked in one request per broker. Blocks. A partition whose leader does not answer is left
 /// out.
-pub(super) fn tails(
-    consumer: &BaseConsumer<Told>,
+pub(crate) fn tails(
+    consumer: &impl Consumer<Told>,
     topic: &str,
     partitions: impl Iterator<Item = Partition>,
     timeout: Duration,

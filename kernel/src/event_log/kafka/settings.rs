@@ -13,6 +13,11 @@ const PREFIX_LEN_MAX: usize = 200;
 /// How long librdkafka tries to deliver a record, in milliseconds. It looks for records that are late once a second: so
 /// its answer, which knows more than the caller's clock does, is there before the deadline.
 const DELIVERY_TIMEOUT_MS: u64 = APPEND_DEADLINE_MS - 3_000;
+/// The same for a signal, which is worth nothing later.
+const SIGNAL_TIMEOUT_MS: &str = "5000";
+/// Most signals, and their most KiB, that wait to be acknowledged.
+pub(crate) const SIGNALS_LEN_MAX: u32 = 32 * 1_024;
+const SIGNALS_SIZE_MAX_KIB: u32 = 32 * 1_024;
 /// Most bytes that a reader fetches ahead, in KiB.
 const FETCHED_AHEAD_MAX_KIB: u32 = 32 * 1_024;
 
@@ -193,6 +198,30 @@ impl KafkaSettings {
         )
     }
 
+    /// For the writer of signals. Nothing is sent again, so that no signal comes behind a later one.
+    pub(crate) fn signals_producer(&self) -> ClientConfig {
+        let (len, size) = (SIGNALS_LEN_MAX.to_string(), SIGNALS_SIZE_MAX_KIB.to_string());
+        self.client(
+            // Heartbeats come many at a time.
+            &[("linger.ms", "5"), ("compression.type", "lz4")],
+            &[
+                ("acks", "1"),
+                ("retries", "0"),
+                ("delivery.timeout.ms", SIGNAL_TIMEOUT_MS),
+                ("partitioner", "murmur2_random"),
+                ("queue.buffering.max.messages", &len),
+                ("queue.buffering.max.kbytes", &size),
+            ],
+        )
+    }
+
+    /// For a reader of signals. Where it was is gone soon; then it goes on at the tail.
+    pub(crate) fn signals_consumer(&self) -> ClientConfig {
+        let mut config = self.reader("signals", "1", "500");
+        config.set("auto.offset.reset", "latest");
+        config
+    }
+
     /// For a reader of a group, which does the same work at a lower cost when records come many at a time.
     pub(super) fn group_consumer(&self, group: &str) -> ClientConfig {
         self.reader(group, "65536", "50")
@@ -316,11 +345,15 @@ mod tests {
             assert!(plain.admin().get(name).is_none() || name == "bootstrap.servers", "{name}");
         }
         // Each property that we set is either a promise, and then it is listed, or can be set from outside.
-        for config in [plain.producer(), plain.consumer("store")] {
+        let all = |settings: &KafkaSettings| {
+            let events = [settings.producer(), settings.consumer("store")];
+            events.into_iter().chain([settings.signals_producer(), settings.signals_consumer()])
+        };
+        for config in all(&plain) {
             for name in config.config_map().keys().filter(|name| !OURS.contains(name)) {
                 let other = plain.clone().with_properties(properties(&[(name, "other")])).unwrap();
-                let changed = [other.producer(), other.consumer("store")];
-                assert!(changed.iter().all(|config| config.get(name) == Some("other")), "{name}");
+                let changed = all(&other).filter_map(|config| config.get(name).map(str::to_owned));
+                assert!(changed.clone().all(|value| value == "other"), "{name}");
             }
         }
     }

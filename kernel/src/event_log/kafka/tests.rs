@@ -1,47 +1,14 @@
 //! The adapter on librdkafka's mock cluster, which needs no server.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
-use tokio::sync::oneshot;
 
-use super::*;
+use super::{mock::Mock, *};
 use crate::event_log::{
     SharedLog,
     conformance::{PARTITIONS, Subject},
 };
-
-type Cluster = MockCluster<'static, DefaultProducerContext>;
-type Deed = Box<dyn FnOnce(&Cluster) + Send>;
-
-/// A mock cluster, in the thread that owns it. It ends with the last handle.
-#[derive(Clone)]
-struct Mock {
-    deeds: mpsc::SyncSender<Deed>,
-    brokers: String,
-}
-
-impl Mock {
-    fn start(brokers: i32) -> Self {
-        let (deeds, todo) = mpsc::sync_channel::<Deed>(1);
-        let (told, servers) = mpsc::sync_channel(1);
-        thread::spawn(move || {
-            let cluster = MockCluster::new(brokers).unwrap();
-            told.send(cluster.bootstrap_servers()).unwrap();
-            for deed in todo {
-                deed(&cluster);
-            }
-        });
-        Self { deeds, brokers: servers.recv().unwrap() }
-    }
-
-    async fn run<T: Send + 'static>(&self, deed: impl FnOnce(&Cluster) -> T + Send + 'static) -> T {
-        let (done, result) = oneshot::channel();
-        self.deeds.send(Box::new(move |cluster| drop(done.send(deed(cluster))))).unwrap();
-        result.await.unwrap()
-    }
-}
 
 /// A log of its own on a mock cluster of its own.
 struct Mocked {

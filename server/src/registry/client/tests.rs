@@ -7,14 +7,18 @@ use kernel::{
     event_log::{EventLog, NewRecord, Reading, SharedLog, memory::MemoryLog, read, renumbered::Renumbered},
 };
 use parking_lot::Mutex;
-use schemas::{ChatEvent, Partition, Position, Timestamp, codec::Codec, event::MemberJoined};
+use schemas::{
+    ChatEvent, Partition, Position, Timestamp,
+    codec::{Codec, VERSION_COUNT},
+    event::MemberJoined,
+};
 use tokio::{net::TcpListener, sync::watch};
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use super::*;
 use crate::{
     edge,
-    registry::{Registry, routes},
+    registry::{Registry, routes, tests},
 };
 
 const SUBJECT: &str = "lab.events-value";
@@ -138,10 +142,12 @@ async fn nobody_there_is_an_error_and_so_is_somebody_else() {
 
 #[tokio::test]
 async fn our_own_registry_will_do() {
-    let ours = Registry::new("lab.events", &RegisteredIds::default()).unwrap();
+    let ours = tests::registry();
     let host = serve(routes(Arc::new(ours))).await;
     let ids = register(&at(&format!("http://{host}")), SUBJECT).await.unwrap();
     assert_eq!(ids, RegisteredIds::default());
+    let signals = register_signals(&at(&format!("http://{host}")), "lab.signals-value").await.unwrap();
+    assert_eq!(signals, SignalCodec::default());
 }
 
 /// From the registry to a record and back.
@@ -172,7 +178,7 @@ async fn records_carry_the_registered_id_and_are_understood() {
     assert!(matches!(read(&first(&*log).await, &Codec::default()), Reading::Event(found) if found == event));
 
     // Our own interface names it as the topic does.
-    let registry = Registry::new("lab.events", &ids).unwrap();
+    let registry = Registry::default().with("lab.events", SCHEMAS, ids.iter()).unwrap();
     let routes = routes(Arc::new(registry));
     let found = warp::test::request().path(&format!("/schemas/ids/{}", newest.0)).reply(&routes).await;
     assert_eq!(found.status(), StatusCode::OK);
