@@ -19,8 +19,9 @@ use tokio::time::Instant;
 #[cfg(test)]
 mod tests;
 
-/// How long a session of another node is present after it was last heard of.
-pub(crate) const LIFE: Duration = Duration::from_mins(1);
+/// How long a session of another node is present after it was last heard of: a second less than two heartbeats, so that who was heard
+/// of just before the node died is gone within a minute of that too.
+pub(crate) const LIFE: Duration = Duration::from_secs(59);
 /// Own conversations are repeated in so many parts, one after the other.
 pub(crate) const PARTS: usize = 30;
 /// Most sessions that one answer lists: with the longest names it has less than 1 MiB, at which some clients close.

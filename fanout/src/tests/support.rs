@@ -200,16 +200,27 @@ pub(super) struct Client {
 impl Client {
     /// Sends commands, given in JSON, in the form of the node's clients.
     pub(super) async fn send(&mut self, json: impl Into<String>) {
-        let json = json.into();
+        self.send_all(&json.into().lines().collect::<Vec<_>>()).await;
+    }
+
+    /// The same, one by one given, in one frame.
+    pub(super) async fn send_all(&mut self, commands: &[&str]) {
         let message = match self.form {
             Form::Protobuf => {
-                let commands = Form::Json.commands(json.as_bytes()).unwrap();
-                let bytes = commands.iter().flat_map(prost::Message::encode_length_delimited_to_vec);
-                Message::binary(bytes.collect::<Vec<_>>())
+                let encode = |json: &&str| {
+                    let [command] = Form::Json.commands(json.as_bytes()).unwrap().try_into().unwrap();
+                    prost::Message::encode_length_delimited_to_vec(&command)
+                };
+                Message::binary(commands.iter().flat_map(encode).collect::<Vec<_>>())
             }
-            _ => Message::text(json),
+            _ => Message::text(commands.join("\n")),
         };
         self.socket.send(message).await.unwrap();
+    }
+
+    /// Whether nothing but pings came before what was asked for.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.iter().all(|message| *message == json!({}))
     }
 
     pub(super) async fn send_message(&mut self, message: Message) {

@@ -4,7 +4,7 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 /// A millisecond before [`LIFE`] is over.
-const ALMOST: Duration = Duration::from_millis(59_999);
+const ALMOST: Duration = Duration::from_millis(58_999);
 
 fn tea() -> ConversationId {
     "tea".parse().unwrap()
