@@ -5,13 +5,18 @@
 //! - `storm`: how long it takes until all are back who were dropped at once.
 
 use std::{
+    io::{self, StdoutLock, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use tempfile::TempDir;
+
+use super::args::DATA_DEFAULT;
+use process::Server;
 
 mod filling;
 mod floor;
@@ -33,6 +38,54 @@ enum What {
     Post(post::PostArgs),
     Resume(resume::ResumeArgs),
     Storm(storm::StormArgs),
+}
+
+/// Where a server of the measurement's own is, and how the result is told.
+#[derive(Debug, Args)]
+struct OwnServerArgs {
+    /// The server's folder is made beside this one, on the same disk
+    #[arg(long, value_name = "DIR", env = "TIDINGS_DATA", default_value = DATA_DEFAULT)]
+    data: PathBuf,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl OwnServerArgs {
+    /// Starts a server on a fresh folder, measures, and removes both. Stopped by hand, it still clears away what it made.
+    async fn run<R: Report>(
+        &self,
+        measure: impl AsyncFnOnce(&Server) -> anyhow::Result<R>,
+    ) -> anyhow::Result<ExitCode> {
+        let folder = beside(&self.data)?;
+        let server = Server::start(&folder.path().join("data")).await?;
+        let measured = tokio::select! {
+            measured = measure(&server) => measured,
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C; nothing was measured")),
+        };
+        drop(server);
+        folder.close().context("cannot remove the temporary folder")?;
+        tell(&measured?, self.json)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What a measurement brought.
+trait Report: Serialize {
+    /// Writes it for people.
+    fn print(&self, out: &mut StdoutLock<'_>) -> io::Result<()>;
+}
+
+/// Writes it for people or, as one JSON object, for programs.
+fn tell(report: &impl Report, json: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, report)?;
+        writeln!(out)?;
+    } else {
+        report.print(&mut out)?;
+    }
+    Ok(())
 }
 
 /// Runs the measurement.

@@ -1,7 +1,7 @@
 //! `tidings bench post`: how fast a server accepts messages, next to what the disk can do.
 
 use std::{
-    io::{self, Write},
+    io::{self, StdoutLock, Write},
     process::ExitCode,
     time::Duration,
 };
@@ -104,7 +104,7 @@ pub(super) async fn run(args: PostArgs) -> anyhow::Result<ExitCode> {
     folder.close().context("cannot remove the temporary folder")?;
     let (outcome, cpu_s) = measured?;
     let report = Report::of(&args, &outcome, cpu_s, floor);
-    print(&report, args.json)?;
+    super::tell(&report, args.json)?;
     if let Some(error) = &outcome.first_error {
         writeln!(
             io::stderr(),
@@ -158,30 +158,26 @@ impl Report {
     }
 }
 
-fn print(report: &Report, json: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, report)?;
-        writeln!(out)?;
-        return Ok(());
-    }
-    let Report { accepted, errors, unsent, seconds, rate, rate_asked, connections, .. } = report;
-    let Report { p50_ms, p90_ms, p99_ms, p999_ms, max_ms, .. } = report;
-    writeln!(out, "accepted     {accepted} in {seconds:.1} s over {connections} connections")?;
-    writeln!(out, "errors       {errors}   unsent {unsent}")?;
-    writeln!(out, "rate         {rate:.0} a second ({rate_asked} asked for)")?;
-    writeln!(
-        out,
-        "latency ms   p50 {p50_ms:.2}   p90 {p90_ms:.2}   p99 {p99_ms:.2}   p99.9 {p999_ms:.2}   max {max_ms:.2}"
-    )?;
-    if let Some(cpu_s) = report.cpu_s {
-        writeln!(out, "cpu          {cpu_s:.1} s, client and server together")?;
-    }
-    let Report { floor_us, floor_per_s, p50_over_floor, .. } = report;
-    writeln!(
-        out,
-        "floor        {floor_us:.0} µs for one durable record of {MESSAGE_LEN} bytes ({floor_per_s:.0} a second); \
+impl super::Report for Report {
+    fn print(&self, out: &mut StdoutLock<'_>) -> io::Result<()> {
+        let Self { accepted, errors, unsent, seconds, rate, rate_asked, connections, .. } = self;
+        let Self { p50_ms, p90_ms, p99_ms, p999_ms, max_ms, .. } = self;
+        writeln!(out, "accepted     {accepted} in {seconds:.1} s over {connections} connections")?;
+        writeln!(out, "errors       {errors}   unsent {unsent}")?;
+        writeln!(out, "rate         {rate:.0} a second ({rate_asked} asked for)")?;
+        writeln!(
+            out,
+            "latency ms   p50 {p50_ms:.2}   p90 {p90_ms:.2}   p99 {p99_ms:.2}   p99.9 {p999_ms:.2}   max {max_ms:.2}"
+        )?;
+        if let Some(cpu_s) = self.cpu_s {
+            writeln!(out, "cpu          {cpu_s:.1} s, client and server together")?;
+        }
+        let Self { floor_us, floor_per_s, p50_over_floor, .. } = self;
+        writeln!(
+            out,
+            "floor        {floor_us:.0} µs for one durable record of {MESSAGE_LEN} bytes ({floor_per_s:.0} a second); \
          p50 is {p50_over_floor:.2} times that"
-    )?;
-    Ok(())
+        )?;
+        Ok(())
+    }
 }

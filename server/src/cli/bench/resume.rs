@@ -1,7 +1,7 @@
 //! `tidings bench resume`: a session that is far behind, and those that are not.
 
 use std::{
-    io::{self, Write},
+    io::{self, StdoutLock, Write},
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,9 +18,8 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-use super::{beside, filling, process::Server};
+use super::{OwnServerArgs, filling, process::Server};
 use crate::{
-    cli::args::DATA_DEFAULT,
     client::Client,
     measure::{Latencies, Schedule, Session},
 };
@@ -63,12 +62,8 @@ pub(super) struct ResumeArgs {
     /// How long their latency is taken before, in seconds
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// The server's folder is made beside this one, on the same disk
-    #[arg(long, value_name = "DIR", env = "TIDINGS_DATA", default_value = DATA_DEFAULT)]
-    data: std::path::PathBuf,
-    /// One JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    own: OwnServerArgs,
 }
 
 /// What a run brought.
@@ -105,17 +100,7 @@ struct CaughtUp {
 }
 
 pub(super) async fn run(args: ResumeArgs) -> anyhow::Result<ExitCode> {
-    let folder = beside(&args.data)?;
-    let server = Server::start(&folder.path().join("data")).await?;
-    // Stopped by hand, it still clears away what it made.
-    let measured = tokio::select! {
-        measured = measure(&server, &args) => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C; nothing was measured")),
-    };
-    drop(server);
-    folder.close().context("cannot remove the temporary folder")?;
-    print(&measured?, args.json)?;
-    Ok(ExitCode::SUCCESS)
+    args.own.run(async |server| measure(server, &args).await).await
 }
 
 async fn measure(server: &Server, args: &ResumeArgs) -> anyhow::Result<Report> {
@@ -282,36 +267,32 @@ fn numbers<'a>(payload: &'a [u8], mark: &'a [u8]) -> impl Iterator<Item = u64> +
     })
 }
 
-fn print(report: &Report, json: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, report)?;
-        writeln!(out)?;
-        return Ok(());
-    }
-    let Report { events, bytes, seconds, events_per_s, .. } = report;
-    writeln!(
-        out,
-        "caught up    {events} events ({} MiB) in {seconds:.1} s, each once and in order",
-        bytes / MIB
-    )?;
-    write!(out, "rate         {events_per_s:.0} events a second")?;
-    match report.cpu_us {
-        Some(cpu_us) => writeln!(out, ", {cpu_us:.1} µs of the server's processor time for each")?,
-        None => writeln!(out)?,
-    }
-    if let Some((before, most)) = report.memory_before.zip(report.memory_most) {
-        let (before, most) = (before / MIB, most / MIB);
-        writeln!(out, "memory       {before} MiB before, {most} MiB at most")?;
-    }
-    for (name, others) in [("before", &report.before), ("meanwhile", &report.meanwhile)] {
-        let Others { deliveries, p50_ms, p99_ms, max_ms } = others;
+impl super::Report for Report {
+    fn print(&self, out: &mut StdoutLock<'_>) -> io::Result<()> {
+        let Self { events, bytes, seconds, events_per_s, .. } = self;
         writeln!(
             out,
-            "others       {name:<9}   p50 {p50_ms:.2} ms   p99 {p99_ms:.2}   max {max_ms:.2}   ({deliveries} deliveries)"
+            "caught up    {events} events ({} MiB) in {seconds:.1} s, each once and in order",
+            bytes / MIB
         )?;
+        write!(out, "rate         {events_per_s:.0} events a second")?;
+        match self.cpu_us {
+            Some(cpu_us) => writeln!(out, ", {cpu_us:.1} µs of the server's processor time for each")?,
+            None => writeln!(out)?,
+        }
+        if let Some((before, most)) = self.memory_before.zip(self.memory_most) {
+            let (before, most) = (before / MIB, most / MIB);
+            writeln!(out, "memory       {before} MiB before, {most} MiB at most")?;
+        }
+        for (name, others) in [("before", &self.before), ("meanwhile", &self.meanwhile)] {
+            let Others { deliveries, p50_ms, p99_ms, max_ms } = others;
+            writeln!(
+                out,
+                "others       {name:<9}   p50 {p50_ms:.2} ms   p99 {p99_ms:.2}   max {max_ms:.2}   ({deliveries} deliveries)"
+            )?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! `tidings bench storm`: everybody is dropped at once, and comes back at once.
 
 use std::{
-    io::{self, Write},
-    path::PathBuf,
+    io::{self, StdoutLock, Write},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -13,11 +12,8 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{beside, filling, process::Server};
-use crate::{
-    cli::args::DATA_DEFAULT,
-    measure::{Latencies, Session},
-};
+use super::{OwnServerArgs, filling, process::Server};
+use crate::measure::{Latencies, Session};
 
 const CONVERSATION: &str = "storm";
 /// Bytes of a message.
@@ -36,12 +32,8 @@ pub(super) struct StormArgs {
     /// How many events each has missed
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     events: u64,
-    /// The server's folder is made beside this one, on the same disk
-    #[arg(long, value_name = "DIR", env = "TIDINGS_DATA", default_value = DATA_DEFAULT)]
-    data: PathBuf,
-    /// One JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    own: OwnServerArgs,
 }
 
 /// What a run brought.
@@ -57,16 +49,7 @@ struct Report {
 }
 
 pub(super) async fn run(args: StormArgs) -> anyhow::Result<ExitCode> {
-    let folder = beside(&args.data)?;
-    let server = Server::start(&folder.path().join("data")).await?;
-    let measured = tokio::select! {
-        measured = measure(&server, &args) => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C; nothing was measured")),
-    };
-    drop(server);
-    folder.close().context("cannot remove the temporary folder")?;
-    print(&measured?, args.json)?;
-    Ok(ExitCode::SUCCESS)
+    args.own.run(async |server| measure(server, &args).await).await
 }
 
 async fn measure(server: &Server, args: &StormArgs) -> anyhow::Result<Report> {
@@ -115,18 +98,14 @@ async fn resume(server: &Server, known: u64, epoch: &str, last: u64, events: u64
     Ok(())
 }
 
-fn print(report: &Report, json: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, report)?;
-        writeln!(out)?;
-        return Ok(());
+impl super::Report for Report {
+    fn print(&self, out: &mut StdoutLock<'_>) -> io::Result<()> {
+        let Self { sessions, events, half_ms, all_ms, cpu_us } = self;
+        writeln!(out, "storm        {sessions} sessions, {events} events missed by each")?;
+        writeln!(out, "back         half after {half_ms:.0} ms, all after {all_ms:.0} ms")?;
+        if let Some(cpu_us) = cpu_us {
+            writeln!(out, "cpu          {cpu_us:.0} µs of the server's processor time for each session")?;
+        }
+        Ok(())
     }
-    let Report { sessions, events, half_ms, all_ms, cpu_us } = report;
-    writeln!(out, "storm        {sessions} sessions, {events} events missed by each")?;
-    writeln!(out, "back         half after {half_ms:.0} ms, all after {all_ms:.0} ms")?;
-    if let Some(cpu_us) = cpu_us {
-        writeln!(out, "cpu          {cpu_us:.0} µs of the server's processor time for each session")?;
-    }
-    Ok(())
 }
