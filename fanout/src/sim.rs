@@ -5,140 +5,47 @@
 //! fails, nodes die and begin anew, sessions read slowly, stop reading, and come back to either node with the last
 //! position they saw. After every step, what each client has seen must be a prefix of what it must see; after everything has
 //! come to rest, all of it.
+//!
+//! - here: the run, and what must hold;
+//! - `node`: what it runs on;
+//! - `client`: what each client saw.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    io::{self, IoSlice},
-    rc::Rc,
-    sync::Arc,
-};
+mod client;
+mod node;
+
+use std::{collections::BTreeMap, rc::Rc};
 
 use kernel::{
     clock::ManualClock,
-    command::{Accepted, CommandError, CommandSink, Request},
-    event_log::{
-        EventLog,
-        faulty::{Fault, Faults, FaultyLog},
-        memory::MemoryLog,
-    },
-    history::{
-        Batch, Depth, Extent, Found, History, HistoryError, Listed, Message, Progress, SharedHistory,
-        Snapshot, StoredEvent,
-        faulty::{FaultyHistory, HistoryFaults},
-        memory::MemoryHistory,
-    },
-    identity::{Identity, TokenKey, Tokens},
-    mirror::{self, Mirror},
-    signals::local::LocalSignals,
+    event_log::{EventLog, faulty::Fault, memory::MemoryLog},
+    history::memory::MemoryHistory,
+    identity::Identity,
     testing::{World, created, event, posted},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
-use schemas::{ConversationId, EventId, Partition, Position, Timestamp, UserId, event::MemberRemoved};
+use schemas::{ConversationId, Partition, Position, Timestamp, event::MemberRemoved};
 use tokio::{
-    sync::mpsc,
-    task::{JoinHandle, LocalSet, spawn_local},
+    task::{LocalSet, spawn_local},
     time::{Duration, sleep},
 };
 
 use crate::{
     handle,
-    outbox::{Limits, Wire},
-    presence::Presence,
-    protocol::{Disconnect, Form},
+    outbox::Limits,
+    protocol::Form,
     session::{Session, Standing},
-    shard::{Mail, Shard, Surroundings},
 };
+
+pub(crate) use node::{Node, Pipe};
+
+use client::{Client, Connection, Seen};
 
 const CONVERSATIONS: [&str; 2] = ["tea", "cake"];
 const CLIENTS: usize = 4;
 /// Small, so that outboxes overflow all the time.
 const LIMITS: Limits = Limits { bytes_max: 3_000, bytes_low: 500 };
-
 /// What may wait at the most: a full outbox, or a page and a reply with one.
 const WAITING_MAX: usize = LIMITS.bytes_max + 100_000;
-/// Small, so that who falls behind needs the history.
-const RECENT: mirror::Limits = mirror::Limits { recent_len_max: 6, recent_bytes_max: 4_096 };
-
-/// A socket whose other end reads when it is told to.
-#[derive(Default)]
-pub(crate) struct Pipe {
-    pub(crate) room: Cell<usize>,
-    pub(crate) bytes: RefCell<Vec<u8>>,
-}
-
-impl Wire for Rc<Pipe> {
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let room = self.room.get();
-        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(room).collect();
-        if bytes.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        self.room.set(room - bytes.len());
-        self.bytes.borrow_mut().extend_from_slice(&bytes);
-        Ok(bytes.len())
-    }
-}
-
-/// A history whose answers take a moment, so that other things happen between two of them.
-#[derive(Debug)]
-struct Slow(SharedHistory);
-
-/// How long an answer takes.
-async fn a_moment() {
-    sleep(Duration::from_millis(2)).await;
-}
-
-#[async_trait::async_trait]
-impl History for Slow {
-    async fn apply(&self, batch: Batch) -> Result<(), HistoryError> {
-        self.0.apply(batch).await
-    }
-
-    async fn progress(&self, partition: Partition) -> Result<Option<Progress>, HistoryError> {
-        let progress = self.0.progress(partition).await;
-        a_moment().await;
-        progress
-    }
-
-    async fn snapshot(
-        &self,
-        partition: Partition,
-        id: &ConversationId,
-        depth: Depth,
-    ) -> Result<Snapshot, HistoryError> {
-        a_moment().await;
-        self.0.snapshot(partition, id, depth).await
-    }
-
-    async fn events(&self, id: &ConversationId, extent: Extent) -> Result<Vec<StoredEvent>, HistoryError> {
-        a_moment().await;
-        let events = self.0.events(id, extent).await;
-        a_moment().await;
-        events
-    }
-
-    async fn messages(&self, id: &ConversationId, extent: Extent) -> Result<Vec<Message>, HistoryError> {
-        self.0.messages(id, extent).await
-    }
-
-    async fn find_all(
-        &self,
-        id: &ConversationId,
-        event_ids: &[EventId],
-    ) -> Result<Vec<Option<Found>>, HistoryError> {
-        self.0.find_all(id, event_ids).await
-    }
-
-    async fn conversations_of(
-        &self,
-        user: &UserId,
-        after: Option<&ConversationId>,
-        limit: usize,
-    ) -> Result<Vec<Listed>, HistoryError> {
-        self.0.conversations_of(user, after, limit).await
-    }
-}
 
 /// Brings the history forward, a little at a time, while everything else happens.
 async fn project(log: MemoryLog, history: MemoryHistory, seed: u64) {
@@ -149,151 +56,6 @@ async fn project(log: MemoryLog, history: MemoryHistory, seed: u64) {
         world.project(Partition(rng.random_range(0..2)), rng.random_range(1..20)).await;
         sleep(Duration::from_millis(rng.random_range(1..20))).await;
     }
-}
-
-#[derive(Debug)]
-struct NoSink;
-
-#[async_trait::async_trait]
-impl CommandSink for NoSink {
-    async fn execute(&self, _: Request) -> Result<Accepted, CommandError> {
-        Err(CommandError::Invalid("nobody posts here".to_owned()))
-    }
-}
-
-pub(crate) struct Node {
-    pub(crate) shard: Rc<Shard>,
-    log_faults: Faults,
-    history_faults: HistoryFaults,
-    running: JoinHandle<()>,
-    /// Kept, since a shard whose mailbox is closed ends.
-    _mail: mpsc::Sender<Mail>,
-}
-
-impl Node {
-    pub(crate) async fn start(world: &World) -> Self {
-        let log_faults = Faults::default();
-        let log = Arc::new(FaultyLog::new(Arc::new(world.log.clone()), &log_faults));
-        let (history, history_faults) = FaultyHistory::new(Arc::new(world.history.clone()));
-        let history = Arc::new(Slow(Arc::new(history)));
-        let mirror = Mirror::start_within(RECENT, log, history).await.unwrap();
-        let (mail, mailbox) = mpsc::channel(1_024);
-        let (watcher, folded) = mpsc::channel(64);
-        mirror.watch(watcher);
-        let signals = Arc::new(LocalSignals::alone(Arc::new(world.clock.clone())));
-        let presence = Presence::new(signals, Arc::new(vec![mail.clone()]));
-        let around = Surroundings {
-            mirror,
-            sink: Arc::new(NoSink),
-            tokens: Arc::new(Tokens::from(TokenKey::new(&[7; 32]))),
-            clock: Arc::new(world.clock.clone()),
-            presence: Arc::new(presence),
-        };
-        let shard = Shard::new(around);
-        let running = spawn_local(Rc::clone(&shard).run(mailbox, folded));
-        Self { shard, log_faults, history_faults, running, _mail: mail }
-    }
-}
-
-/// What a client has seen of a conversation.
-#[derive(Debug, Default, Clone)]
-struct Seen {
-    /// Where it began; `None`: it never had a reply.
-    base: Option<u64>,
-    /// The positions of the events, as they came.
-    offsets: Vec<u64>,
-}
-
-/// One client, with what it has seen of each conversation.
-struct Client {
-    seen: BTreeMap<&'static str, Seen>,
-    connection: Option<Connection>,
-    connections: usize,
-}
-
-struct Connection {
-    node: usize,
-    session: Rc<Session>,
-    pipe: Rc<Pipe>,
-    /// Bytes that are no whole frame yet.
-    rest: Vec<u8>,
-}
-
-impl Client {
-    fn new() -> Self {
-        let seen = CONVERSATIONS.iter().map(|name| (*name, Seen::default())).collect();
-        Self { seen, connection: None, connections: 0 }
-    }
-
-    /// Takes everything that arrived and notes the positions. A client that is told to try again comes back later.
-    fn read(&mut self, nodes: &[Node]) {
-        let Some(Connection { pipe, rest, .. }) = &mut self.connection else { return };
-        let mut again = false;
-        rest.append(&mut pipe.bytes.borrow_mut());
-        while let Some((payload, len)) = frame(rest) {
-            for line in payload.lines() {
-                let message: serde_json::Value = serde_json::from_str(line).unwrap();
-                again |= take(&mut self.seen, &message);
-            }
-            rest.drain(..len);
-        }
-        if again {
-            self.disconnect(nodes);
-        }
-    }
-
-    /// The position that it comes back with; `None`: it has none yet.
-    fn position(&self, conversation: &str) -> Option<u64> {
-        let seen = &self.seen[conversation];
-        seen.offsets.last().copied().or(seen.base)
-    }
-
-    fn disconnect(&mut self, nodes: &[Node]) {
-        if let Some(Connection { node, session, .. }) = self.connection.take() {
-            session.end(Disconnect::NORMAL);
-            nodes[node].shard.dismiss(&session);
-        }
-    }
-}
-
-/// Notes the positions in a message; says whether it tells the client to subscribe again.
-fn take(seen: &mut BTreeMap<&'static str, Seen>, message: &serde_json::Value) -> bool {
-    let name = |channel: &serde_json::Value| *CONVERSATIONS.iter().find(|name| channel == **name).unwrap();
-    let push = &message["push"];
-    if !push["pub"].is_null() {
-        let offset = push["pub"]["offset"].as_u64().unwrap();
-        seen.get_mut(name(&push["channel"])).unwrap().offsets.push(offset);
-    }
-    if let Some(offset) = message["subscribe"]["offset"].as_u64() {
-        // The commands of a connection have the ids 1, 2, in the order of the conversations.
-        let conversation = CONVERSATIONS[usize::try_from(message["id"].as_u64().unwrap()).unwrap() - 1];
-        let seen = seen.get_mut(conversation).unwrap();
-        let begins = message["subscribe"]["was_recovering"].is_null();
-        seen.base = seen.base.or(Some(if begins { offset } else { 0 }));
-    }
-    for publication in message["subscribe"]["publications"].as_array().into_iter().flatten() {
-        let conversation = name(&publication["data"]["conversation"]);
-        seen.get_mut(conversation).unwrap().offsets.push(publication["offset"].as_u64().unwrap());
-    }
-    let (error, unsubscribe) = (&message["error"], &push["unsubscribe"]);
-    assert!(error.is_null() || error["temporary"] == true, "{message}");
-    assert!(unsubscribe.is_null() || unsubscribe["code"] == 2500, "{message}");
-    !error.is_null() || !unsubscribe.is_null()
-}
-
-/// The payload of the first frame, and its length with the header.
-fn frame(bytes: &[u8]) -> Option<(String, usize)> {
-    let (len, header) = match *bytes {
-        [_, 126, a, b, ..] => (usize::from(u16::from_be_bytes([a, b])), 4),
-        [_, 127, ..] => {
-            let len = bytes.get(2..10)?.try_into().unwrap();
-            (usize::try_from(u64::from_be_bytes(len)).unwrap(), 10)
-        }
-        [_, len, ..] if len < 126 => (usize::from(len), 2),
-        _ => return None,
-    };
-    let payload = bytes.get(header..header + len)?;
-    Some((String::from_utf8(payload.to_vec()).unwrap(), header + len))
 }
 
 struct Simulation {
