@@ -79,6 +79,12 @@ impl<W: Wire> Outbox<W> {
         self.waiting.insert(at, frame);
     }
 
+    /// Drops what waits, but for the rest of a frame of which a part is written.
+    pub(crate) fn clear(&mut self) {
+        self.waiting.truncate(usize::from(self.front_begun));
+        self.bytes = self.waiting.iter().map(Bytes::len).sum();
+    }
+
     /// Adds a frame behind what waits; [`Outbox::flush`] writes it. Says whether nothing waited before.
     pub(crate) fn push(&mut self, frame: Bytes) -> bool {
         let first = self.bytes == 0;
@@ -193,6 +199,25 @@ mod tests {
         pipe.room.set(100);
         assert!(outbox.flush().unwrap());
         assert_eq!(pipe.got.borrow().as_slice(), b"firstPONGPINGsecond");
+    }
+
+    #[test]
+    fn what_is_dropped_is_not_written_but_no_frame_is_cut() {
+        let pipe = Pipe::default();
+        let mut outbox = Outbox::new(&pipe, Limits::default());
+        for frame in [&b"first"[..], b"second"] {
+            outbox.push(Bytes::from_static(frame));
+        }
+        pipe.room.set(2);
+        outbox.flush().unwrap();
+        outbox.clear();
+        assert_eq!(outbox.len(), 3);
+        outbox.push(Bytes::from_static(b"third"));
+        pipe.room.set(100);
+        assert!(outbox.flush().unwrap());
+        assert_eq!(pipe.got.borrow().as_slice(), b"firstthird");
+        outbox.clear();
+        assert_eq!(outbox.len(), 0);
     }
 
     #[test]

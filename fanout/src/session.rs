@@ -142,6 +142,11 @@ impl Session {
         self.held.set(true);
     }
 
+    /// Drops what was held: it belongs to an answer that will not be given.
+    pub(crate) fn drop_held(&self) {
+        self.outbox.borrow_mut().clear();
+    }
+
     /// Writes the answer to the command `id`, and then what was held.
     pub(crate) fn release(&self, id: u32, outcome: Outcome) {
         self.held.set(false);

@@ -24,6 +24,7 @@ use kernel::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use schemas::{ConversationId, Partition, Position, Timestamp, event::MemberRemoved};
+use serde_json::json;
 use tokio::{
     task::{LocalSet, spawn_local},
     time::{Duration, sleep},
@@ -39,6 +40,7 @@ use crate::{
 pub(crate) use node::{Node, Pipe};
 
 use client::{Client, Connection, Seen};
+use node::token_key;
 
 const CONVERSATIONS: [&str; 2] = ["tea", "cake"];
 const CLIENTS: usize = 4;
@@ -150,30 +152,39 @@ impl Simulation {
         let name = format!("client-{client}-{connections}").parse().unwrap();
         let wire = Box::new(Rc::clone(&pipe));
         let session = Session::new(name, Form::Json, wire, LIMITS, Timestamp::from_millis(0));
-        let user = format!("reader-{client}").parse().unwrap();
-        session.set_standing(Standing::Connected(Identity { user, admin: false, expires_at: None }));
         shard.admit(&session);
         self.clients[client].connections += 1;
         let connection = Connection { node, session: Rc::clone(&session), pipe, rest: Vec::new() };
         self.clients[client].connection = Some(connection);
-        for (id, conversation) in (1..).zip(CONVERSATIONS) {
-            let subscribe = match self.clients[client].position(conversation) {
-                Some(offset) => {
-                    serde_json::json!({"channel": conversation, "recover": true, "offset": offset,
-                    "epoch": self.world.log.epoch()})
-                }
-                // From the beginning, or from now on.
-                None if self.rng.random_bool(0.5) => {
-                    serde_json::json!({"channel": conversation, "recover": true, "offset": 0, "epoch": ""})
-                }
-                None => serde_json::json!({"channel": conversation}),
+        let wanted: Vec<_> = CONVERSATIONS.iter().map(|name| (*name, self.wanted(client, name))).collect();
+        let user = format!("reader-{client}").parse().unwrap();
+        let commands = if self.rng.random_bool(0.5) {
+            let token = token_key().mint(&user, false, Timestamp::from_millis(0), None).unwrap();
+            let subs: serde_json::Map<_, _> =
+                wanted.into_iter().map(|(name, wanted)| (name.to_owned(), wanted)).collect();
+            vec![json!({"id": 1, "connect": {"token": token, "subs": subs}})]
+        } else {
+            session.set_standing(Standing::Connected(Identity { user, admin: false, expires_at: None }));
+            let subscribe = |(id, (name, mut wanted)): (u32, (&str, serde_json::Value))| {
+                wanted["channel"] = name.into();
+                json!({"id": id, "subscribe": wanted})
             };
-            let subscribe = serde_json::json!({"id": id, "subscribe": subscribe});
-            let [command] =
-                Form::Json.commands(subscribe.to_string().as_bytes()).unwrap().try_into().unwrap();
+            (1..).zip(wanted).map(subscribe).collect()
+        };
+        for command in commands {
+            let [command] = Form::Json.commands(command.to_string().as_bytes()).unwrap().try_into().unwrap();
             handle::command(&shard, &session, command.id, command.method()).await.unwrap();
         }
         self.clients[client].read(&self.nodes);
+    }
+
+    /// From where a client asks for a conversation: its position, or the beginning, or from now on.
+    fn wanted(&mut self, client: usize, conversation: &str) -> serde_json::Value {
+        match self.clients[client].position(conversation) {
+            Some(offset) => json!({"recover": true, "offset": offset, "epoch": self.world.log.epoch()}),
+            None if self.rng.random_bool(0.5) => json!({"recover": true, "offset": 0, "epoch": ""}),
+            None => json!({}),
+        }
     }
 
     /// A node dies with everything that it had in memory, and begins anew.

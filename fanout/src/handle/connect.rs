@@ -71,6 +71,7 @@ pub(super) async fn connect(
 
 fn reject(session: &Session, id: u32, error: ErrorCode) {
     session.set_standing(Standing::Rejected);
+    session.drop_held();
     session.release(id, Outcome::Error(error.into()));
 }
 

@@ -66,6 +66,17 @@ impl Client {
     }
 }
 
+impl Seen {
+    /// Notes where a subscription begins, and what came with it.
+    fn subscribed(&mut self, result: &serde_json::Value) {
+        let offset = result["offset"].as_u64().unwrap_or_default();
+        let begins = result["was_recovering"].is_null();
+        self.base = self.base.or(Some(if begins { offset } else { 0 }));
+        let publications = result["publications"].as_array().into_iter().flatten();
+        self.offsets.extend(publications.map(|publication| publication["offset"].as_u64().unwrap()));
+    }
+}
+
 /// Notes the positions in a message; says whether it tells the client to subscribe again.
 fn take(seen: &mut BTreeMap<&'static str, Seen>, message: &serde_json::Value) -> bool {
     let name = |channel: &serde_json::Value| *CONVERSATIONS.iter().find(|name| channel == **name).unwrap();
@@ -74,16 +85,13 @@ fn take(seen: &mut BTreeMap<&'static str, Seen>, message: &serde_json::Value) ->
         let offset = push["pub"]["offset"].as_u64().unwrap();
         seen.get_mut(name(&push["channel"])).unwrap().offsets.push(offset);
     }
-    if let Some(offset) = message["subscribe"]["offset"].as_u64() {
+    if !message["subscribe"].is_null() {
         // The commands of a connection have the ids 1, 2, in the order of the conversations.
         let conversation = CONVERSATIONS[usize::try_from(message["id"].as_u64().unwrap()).unwrap() - 1];
-        let seen = seen.get_mut(conversation).unwrap();
-        let begins = message["subscribe"]["was_recovering"].is_null();
-        seen.base = seen.base.or(Some(if begins { offset } else { 0 }));
+        seen.get_mut(conversation).unwrap().subscribed(&message["subscribe"]);
     }
-    for publication in message["subscribe"]["publications"].as_array().into_iter().flatten() {
-        let conversation = name(&publication["data"]["conversation"]);
-        seen.get_mut(conversation).unwrap().offsets.push(publication["offset"].as_u64().unwrap());
+    for (channel, result) in message["connect"]["subs"].as_object().into_iter().flatten() {
+        seen.get_mut(channel.as_str()).unwrap().subscribed(result);
     }
     let (error, unsubscribe) = (&message["error"], &push["unsubscribe"]);
     assert!(error.is_null() || error["temporary"] == true, "{message}");

@@ -126,6 +126,11 @@ impl CommandSink for NoSink {
     }
 }
 
+/// The key whose tokens every node takes.
+pub(super) fn token_key() -> TokenKey {
+    TokenKey::new(&[7; 32])
+}
+
 pub(crate) struct Node {
     pub(crate) shard: Rc<Shard>,
     pub(super) log_faults: Faults,
@@ -150,7 +155,7 @@ impl Node {
         let around = Surroundings {
             mirror,
             sink: Arc::new(NoSink),
-            tokens: Arc::new(Tokens::from(TokenKey::new(&[7; 32]))),
+            tokens: Arc::new(Tokens::from(token_key())),
             clock: Arc::new(world.clock.clone()),
             presence: Arc::new(presence),
         };
