@@ -7,7 +7,7 @@ use kernel::{
 use schemas::{Visibility, event::ConversationCreated};
 use serde_json::json;
 
-use super::support::{Client, Node, event_of, offsets};
+use super::support::{Node, event_of, offsets};
 use crate::protocol::Form;
 
 in_both_forms! {
@@ -18,7 +18,6 @@ in_both_forms! {
     history_pages_both_ways_over_all_events,
     a_token_is_refreshed_or_the_session_ends,
     who_connects_may_subscribe_at_once,
-    what_happens_while_a_client_connects_comes_behind_the_reply,
 }
 
 async fn a_client_may_pipeline_everything_in_one_frame(form: Form) {
@@ -174,40 +173,4 @@ async fn who_connects_may_subscribe_at_once(form: Form) {
     assert_eq!((&subs["cake"]["recoverable"], &subs["cake"]["offset"]), (&json!(true), &json!(7)));
     let offset = node.append(&posted("cake", "m-9", "ann")).await;
     assert_eq!(client.push().await["pub"]["offset"], offset);
-}
-
-async fn what_happens_while_a_client_connects_comes_behind_the_reply(form: Form) {
-    let node = Node::speaking(form).await;
-    let names: Vec<_> = (0..100).map(|n| format!("c{n:03}")).collect();
-    for name in &names {
-        node.append(&created(name)).await;
-        for n in 0..5 {
-            node.append(&posted(name, &format!("m-{n}"), "ann")).await;
-        }
-    }
-    let epoch = node.log.epoch().to_string();
-    for round in 0..10 {
-        let mut client = node.dial().await;
-        let from_the_start = json!({"recover": true, "offset": 0, "epoch": epoch});
-        let subs: serde_json::Map<_, _> =
-            names.iter().map(|name| (name.clone(), from_the_start.clone())).collect();
-        client.command("connect", json!({"token": node.token("bob", 60), "subs": subs})).await;
-        // The first of them is live long before the last.
-        for n in 0..20 {
-            node.append(&posted("c000", &format!("r-{round}-{n}"), "ann")).await;
-        }
-        let first = client.next().await.unwrap();
-        let mut seen = offsets(&first["connect"]["subs"]["c000"]["publications"]);
-        assert!(!seen.is_empty(), "{first}");
-        let all = client_history(&mut client, "c000").await;
-        while seen.len() < all.len() {
-            seen.push(client.push().await["pub"]["offset"].as_u64().unwrap());
-        }
-        assert_eq!(seen, all);
-    }
-}
-
-async fn client_history(client: &mut Client, channel: &str) -> Vec<u64> {
-    let page = client.ask("history", json!({"channel": channel, "limit": -1})).await;
-    offsets(&page["history"]["publications"])
 }
