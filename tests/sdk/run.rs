@@ -75,7 +75,8 @@ impl Run<'_> {
     /// It cannot be started.
     pub(crate) fn start(&self, stage: &Stage, socket_url: &str) -> anyhow::Result<Script> {
         let mut settings = stage.settings();
-        settings.extend([("FORM", self.form.name()), ("SOCKET_URL", socket_url)]);
+        let Release { version, .. } = &self.release;
+        settings.extend([("RELEASE", *version), ("FORM", self.form.name()), ("SOCKET_URL", socket_url)]);
         self.kit.start(&self.release.sdk.script(self.part), &settings)
     }
 
