@@ -119,8 +119,9 @@ impl Asked<'_> {
         grant: Option<SubscriptionGrant>,
     ) -> Result<(), ErrorCode> {
         let first_page = Some(subscribe::first_page_by());
-        let mut subscribed = subscribe::subscribe(self, &request.channel, request, grant, first_page).await?;
-        self.reply(Outcome::Subscribe(std::mem::take(&mut subscribed.result)));
+        let (result, subscribed) =
+            subscribe::subscribe(self, &request.channel, request, grant, first_page).await?;
+        self.reply(Outcome::Subscribe(result));
         subscribed.begin(self);
         Ok(())
     }

@@ -166,6 +166,17 @@ mod tests {
         }
     }
 
+    /// Of two frames the first is written in part.
+    fn half_written(pipe: &Pipe) -> Outbox<&Pipe> {
+        let mut outbox = Outbox::new(pipe, Limits::default());
+        for frame in [&b"first"[..], b"second"] {
+            outbox.push(Bytes::from_static(frame));
+        }
+        pipe.room.set(2);
+        outbox.flush().unwrap();
+        outbox
+    }
+
     #[test]
     fn what_the_socket_does_not_take_goes_out_later_in_order_and_together() {
         let pipe = Pipe::default();
@@ -186,12 +197,7 @@ mod tests {
     #[test]
     fn a_ping_overtakes_what_waits_but_never_falls_into_a_frame() {
         let pipe = Pipe::default();
-        let mut outbox = Outbox::new(&pipe, Limits::default());
-        for frame in [&b"first"[..], b"second"] {
-            outbox.push(Bytes::from_static(frame));
-        }
-        pipe.room.set(2);
-        outbox.flush().unwrap();
+        let mut outbox = half_written(&pipe);
         outbox.push_next(Bytes::from_static(b"PING"));
         pipe.room.set(3);
         outbox.flush().unwrap();
@@ -204,12 +210,7 @@ mod tests {
     #[test]
     fn what_is_dropped_is_not_written_but_no_frame_is_cut() {
         let pipe = Pipe::default();
-        let mut outbox = Outbox::new(&pipe, Limits::default());
-        for frame in [&b"first"[..], b"second"] {
-            outbox.push(Bytes::from_static(frame));
-        }
-        pipe.room.set(2);
-        outbox.flush().unwrap();
+        let mut outbox = half_written(&pipe);
         outbox.clear();
         assert_eq!(outbox.len(), 3);
         outbox.push(Bytes::from_static(b"third"));

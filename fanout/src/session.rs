@@ -153,9 +153,7 @@ impl Session {
         self.outbox.borrow_mut().push_next(self.form.reply(&Reply::to(id, outcome)));
         self.flush();
         // A fill may have begun meanwhile and wait for room.
-        if self.takes_a_page() {
-            self.drained.notify_waiters();
-        }
+        self.tell_of_room();
     }
 
     /// Writes a frame, behind what waits.
@@ -185,7 +183,11 @@ impl Session {
     pub(crate) fn unblocked(&self) {
         self.took_bytes.set(true);
         self.write();
-        if self.outbox.borrow().is_low() {
+        self.tell_of_room();
+    }
+
+    fn tell_of_room(&self) {
+        if self.takes_a_page() {
             self.drained.notify_waiters();
         }
     }

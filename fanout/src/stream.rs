@@ -99,20 +99,20 @@ fn beginning(query: Query, last: Option<String>) -> Result<(bool, String, Positi
 }
 
 fn refused(error: ErrorCode) -> Response {
-    let (status, code) = match error {
-        ErrorCode::UNKNOWN_CHANNEL => (StatusCode::NOT_FOUND, Refusal::UnknownConversation.code()),
-        ErrorCode::PERMISSION_DENIED => (StatusCode::FORBIDDEN, Refusal::NotAMember.code()),
-        ErrorCode::BAD_REQUEST => (StatusCode::BAD_REQUEST, "invalid"),
+    let (status, code, message) = match error {
+        ErrorCode::UNKNOWN_CHANNEL => {
+            let code = Refusal::UnknownConversation.code();
+            (StatusCode::NOT_FOUND, code, "there is no such conversation")
+        }
+        ErrorCode::PERMISSION_DENIED => {
+            (StatusCode::FORBIDDEN, Refusal::NotAMember.code(), "you may not read this conversation")
+        }
+        ErrorCode::BAD_REQUEST => (StatusCode::BAD_REQUEST, "invalid", "this is no id of a conversation"),
         _ => {
             let message = "the conversation cannot be read now; ask again in a moment";
             let answer = Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
             return answer.retry_after(RETRY_AFTER_S).into_response().map(Into::into);
         }
-    };
-    let message = match status {
-        StatusCode::NOT_FOUND => "there is no such conversation",
-        StatusCode::FORBIDDEN => "you may not read this conversation",
-        _ => "this is no id of a conversation",
     };
     refuse(status, code, message)
 }

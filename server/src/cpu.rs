@@ -15,6 +15,11 @@ pub fn of_process(pid: u32) -> Option<Duration> {
     of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// What was used between two such readings.
+pub fn between(before: Option<Duration>, after: Option<Duration>) -> Option<Duration> {
+    Some(after?.saturating_sub(before?))
+}
+
 /// From the text of `/proc/…/stat`: user and system time are the 14th and 15th fields. The second one, the name, is
 /// in brackets and may hold anything, so counting begins behind its last bracket.
 fn of(stat: &str) -> Option<Duration> {

@@ -6,4 +6,4 @@ mod session;
 
 pub use latencies::Latencies;
 pub use schedule::Schedule;
-pub use session::{Session, text_frame};
+pub use session::{Session, pushes, text_frame};

@@ -10,7 +10,9 @@ use super::{
     subscribe::{self, Subscribed},
 };
 use crate::{
-    protocol::{ConnectRequest, ConnectResult, Disconnect, ErrorCode, Outcome, SubscribeRequest},
+    protocol::{
+        ConnectRequest, ConnectResult, Disconnect, ErrorCode, Outcome, SubscribeRequest, SubscribeResult,
+    },
     session::{Session, Standing},
     shard::{PING_INTERVAL_S, Shard},
 };
@@ -45,22 +47,19 @@ pub(super) async fn connect(
     let at = Asked { shard, session, identity, id };
     session.hold();
     match subscribe_to(&at, &request.subs).await {
-        Ok(mut subscribed) => {
-            let taken = |(channel, subscribed): (&String, &mut Subscribed)| {
-                (channel.clone(), std::mem::take(&mut subscribed.result))
-            };
+        Ok((subs, subscribed)) => {
             let result = ConnectResult {
                 client: session.client().to_owned(),
                 version: VERSION.to_owned(),
                 expires,
                 ttl,
-                subs: subscribed.iter_mut().map(taken).collect(),
+                subs,
                 ping: PING_INTERVAL_S,
                 pong: true,
                 ..ConnectResult::default()
             };
             session.release(id, Outcome::Connect(result));
-            for subscribed in subscribed.into_values() {
+            for subscribed in subscribed {
                 subscribed.begin(&at);
             }
         }
@@ -82,9 +81,9 @@ fn reject(session: &Session, id: u32, error: ErrorCode) {
 async fn subscribe_to(
     at: &Asked<'_>,
     wanted: &BTreeMap<String, SubscribeRequest>,
-) -> Result<BTreeMap<String, Subscribed>, ErrorCode> {
+) -> Result<(BTreeMap<String, SubscribeResult>, Vec<Subscribed>), ErrorCode> {
     let first_page = subscribe::first_page_by();
-    let (mut subscribed, mut bytes) = (BTreeMap::new(), 0);
+    let (mut results, mut subscribed, mut bytes) = (BTreeMap::new(), Vec::new(), 0);
     for (channel, request) in wanted {
         let first_page = (bytes < FIRST_PAGES_BYTES_MAX).then_some(first_page);
         let begun = match grant::of(at, channel, &request.token) {
@@ -93,9 +92,10 @@ async fn subscribe_to(
             Err(error) => Err(grant::refusal(&error).unwrap_or(ErrorCode::PERMISSION_DENIED)),
         };
         match begun {
-            Ok(one) => {
-                bytes += one.result.publications.iter().map(|event| event.data.len()).sum::<usize>();
-                subscribed.insert(channel.clone(), one);
+            Ok((result, one)) => {
+                bytes += result.publications.iter().map(|event| event.data.len()).sum::<usize>();
+                results.insert(channel.clone(), result);
+                subscribed.push(one);
             }
             Err(error) if error.temporary => {
                 for conversation in at.session.conversations() {
@@ -106,7 +106,7 @@ async fn subscribe_to(
             Err(_) => {}
         }
     }
-    Ok(subscribed)
+    Ok((results, subscribed))
 }
 
 /// What a client is told that comes back on a new connection by itself: with the same token, or with a new one. `None`: it

@@ -33,18 +33,16 @@ enum Beginning {
 
 /// A subscription of which the client does not know yet. Its reply has to be written before any event of the conversation,
 /// so nothing is awaited until then, or what is written is held ([`Session::hold`]).
-pub(crate) struct Subscribed {
-    pub(crate) result: SubscribeResult,
-    subscription: Rc<Subscription>,
-}
+pub(crate) struct Subscribed(Rc<Subscription>);
 
 impl Subscribed {
     /// The client is told: what it missed beyond the first page may follow, and others hear that it is here.
     pub(crate) fn begin(self, at: &Asked<'_>) {
-        if !self.subscription.is_live() {
-            at.shard.fill(&self.subscription);
+        let Self(subscription) = self;
+        if !subscription.is_live() {
+            at.shard.fill(&subscription);
         }
-        at.shard.announce(at.session, &self.subscription.topic().conversation);
+        at.shard.announce(at.session, &subscription.topic().conversation);
     }
 }
 
@@ -53,14 +51,14 @@ pub(crate) fn first_page_by() -> Instant {
     Instant::now() + FIRST_PAGE_WAIT
 }
 
-/// Subscribes, with leave to read if there is a grant. Without a `first_page` to wait for, it comes behind the reply, like the rest.
+/// Subscribes, with leave to read if there is a grant; gives what the client is to be told. Without a `first_page` to wait for, it comes behind the reply, like the rest.
 pub(crate) async fn subscribe(
     at: &Asked<'_>,
     channel: &str,
     request: &SubscribeRequest,
     grant: Option<SubscriptionGrant>,
     first_page: Option<Instant>,
-) -> Result<Subscribed, ErrorCode> {
+) -> Result<(SubscribeResult, Subscribed), ErrorCode> {
     if request.r#type != 0 {
         return Err(ErrorCode::NOT_AVAILABLE);
     }
@@ -97,7 +95,7 @@ pub(crate) async fn subscribe(
                 at.shard.subscribe(at.session, topic, request.join_leave, Switchover::live(now));
             let result = result(at, request, grant.as_ref(), now);
             subscription.set_grant(grant);
-            Ok(Subscribed { result, subscription })
+            Ok((result, Subscribed(subscription)))
         }
     }
 }
@@ -162,7 +160,7 @@ async fn resume(
     grant: Option<SubscriptionGrant>,
     position: Position,
     first_page: Option<Instant>,
-) -> Result<Subscribed, ErrorCode> {
+) -> Result<(SubscribeResult, Subscribed), ErrorCode> {
     let (shard, partition) = (at.shard, topic.tracked.partition());
     let switchover = Switchover::resuming(position);
     let subscription = shard.subscribe(at.session, topic, request.join_leave, switchover);
@@ -197,7 +195,7 @@ async fn resume(
         let publications = page.events.iter().map(|event| (&**event).into()).collect();
         let result =
             SubscribeResult { recovered: true, publications, ..result(at, request, grant.as_ref(), offset) };
-        return Ok(Subscribed { result, subscription });
+        return Ok((result, Subscribed(subscription)));
     }
 }
 

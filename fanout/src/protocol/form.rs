@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 
 use bytes::{Buf, Bytes, BytesMut};
 use kernel::mirror::LiveEvent;
-use prost::{Message, encoding::decode_varint};
+use prost::Message;
 use schemas::{ConversationId, Epoch};
 
 use super::{
@@ -48,8 +48,6 @@ pub(crate) enum NoCommand {
     NoObject,
     #[error("a command is no Protobuf: {0}")]
     Protobuf(#[from] prost::DecodeError),
-    #[error("a message ends before it is whole")]
-    CutOff,
     #[error("the frame holds more than {COMMANDS_LEN_MAX} commands")]
     TooMany,
 }
@@ -76,9 +74,7 @@ impl Form {
             }
             Self::Protobuf => {
                 while payload.has_remaining() {
-                    let (command, rest) = split_message(payload).ok_or(NoCommand::CutOff)?;
-                    add(&mut commands, Command::decode(command)?)?;
-                    payload = rest;
+                    add(&mut commands, Command::decode_length_delimited(&mut payload)?)?;
                 }
             }
             // Nobody can say anything there.
@@ -159,12 +155,6 @@ fn add(commands: &mut Vec<Command>, command: Command) -> Result<(), NoCommand> {
     }
     commands.push(command);
     Ok(())
-}
-
-/// The first message, and what stands behind it.
-fn split_message(mut payload: &[u8]) -> Option<(&[u8], &[u8])> {
-    let len = usize::try_from(decode_varint(&mut payload).ok()?).ok()?;
-    payload.split_at_checked(len)
 }
 
 /// The hot path: the event's JSON stands ready, and a conversation id needs no escaping.

@@ -52,21 +52,26 @@ struct OwnServerArgs {
 }
 
 impl OwnServerArgs {
-    /// Starts a server on a fresh folder, measures, and removes both. Stopped by hand, it still clears away what it made.
+    /// Starts a server on a fresh folder, measures, and removes both.
     async fn run<R: Report>(
         &self,
         measure: impl AsyncFnOnce(&Server) -> anyhow::Result<R>,
     ) -> anyhow::Result<ExitCode> {
         let folder = beside(&self.data)?;
         let server = Server::start(&folder.path().join("data")).await?;
-        let measured = tokio::select! {
-            measured = measure(&server) => measured,
-            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C; nothing was measured")),
-        };
+        let measured = unless_stopped(measure(&server)).await;
         drop(server);
         folder.close().context("cannot remove the temporary folder")?;
         tell(&measured?, self.json)?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Lets a measurement end, or the one who waits for it: stopped by hand, what was made is still cleared away.
+async fn unless_stopped<R>(measuring: impl Future<Output = anyhow::Result<R>>) -> anyhow::Result<R> {
+    tokio::select! {
+        measured = measuring => measured,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C; nothing was measured")),
     }
 }
 

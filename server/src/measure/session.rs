@@ -135,15 +135,18 @@ impl Session {
         self.send(json!({"id": id, method: request}).to_string().as_bytes()).await?;
         let begins = format!("{{\"id\":{id},");
         let mut reply = None;
-        while reply.is_none() {
-            self.read().await?;
+        let reply = loop {
             self.take_frames(|payload| {
                 let is_reply = payload.starts_with(begins.as_bytes());
                 reply = is_reply.then(|| payload.to_vec());
                 if is_reply { Taking::Enough } else { Taking::On }
             })?;
-        }
-        let mut reply: Value = serde_json::from_slice(&reply.unwrap_or_default())?;
+            match reply {
+                Some(reply) => break reply,
+                None => self.read().await?,
+            }
+        };
+        let mut reply: Value = serde_json::from_slice(&reply)?;
         match reply.get_mut(method) {
             Some(result) => Ok(result.take()),
             None => bail!("{method} is refused: {}", reply.get("error").unwrap_or(&Value::Null)),
@@ -180,6 +183,11 @@ impl Session {
 enum Taking {
     On,
     Enough,
+}
+
+/// The pushes in a payload.
+pub fn pushes(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    payload.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"push\""))
 }
 
 /// A frame as a server sends it.

@@ -15,6 +15,7 @@ use crate::{cli::args::TargetArgs, client::Client, cpu, measure::Latencies};
 use super::{
     beside, floor,
     load::{Load, Outcome},
+    unless_stopped,
 };
 
 /// Bytes of a message, and of a record in the floor.
@@ -94,11 +95,7 @@ pub(super) async fn run(args: PostArgs) -> anyhow::Result<ExitCode> {
         Some(target) => Client::resolve(&target).await?,
         None => Client::in_process(&folder.path().join("data"), args.target.user()).await?,
     };
-    // Stopped by hand, it still clears away what it made.
-    let measured = tokio::select! {
-        measured = post(&client, &args, total) => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C; nothing was measured")),
-    };
+    let measured = unless_stopped(post(&client, &args, total)).await;
     client.close().await?;
     let floor = floor.min(floor::measure(folder.path(), MESSAGE_LEN).context("cannot measure the disk")?);
     folder.close().context("cannot remove the temporary folder")?;
@@ -126,7 +123,7 @@ async fn post(client: &Client, args: &PostArgs, total: u64) -> anyhow::Result<(O
     };
     let before = cpu::of_this_process();
     let outcome = load.run(client).await?;
-    let used = before.zip(cpu::of_this_process()).map(|(before, after)| after.saturating_sub(before));
+    let used = cpu::between(before, cpu::of_this_process());
     Ok((outcome, used.filter(|_| client.is_in_process()).map(|used| used.as_secs_f64())))
 }
 

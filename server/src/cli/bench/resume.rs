@@ -21,7 +21,8 @@ use tokio::{
 use super::{OwnServerArgs, filling, process::Server};
 use crate::{
     client::Client,
-    measure::{Latencies, Schedule, Session},
+    cpu,
+    measure::{Latencies, Schedule, Session, pushes},
 };
 
 const DEEP: &str = "deep";
@@ -130,7 +131,7 @@ async fn measure(server: &Server, args: &ResumeArgs) -> anyhow::Result<Report> {
     ensure!(caught_up.events == args.events + 1, "{} events came, not {}", caught_up.events, args.events + 1);
     #[expect(clippy::cast_precision_loss, reason = "at most a hundred million")]
     let events = caught_up.events as f64;
-    let cpu = cpu_before.zip(cpu).map(|(before, after)| after.saturating_sub(before));
+    let cpu = cpu::between(cpu_before, cpu);
     Ok(Report {
         events: caught_up.events,
         bytes: caught_up.bytes,
@@ -155,8 +156,8 @@ async fn catch_up(server: &Server, last: u64, epoch: &str) -> anyhow::Result<Cau
         let mut outcome = Ok(());
         let next = session.next(|payload, _| {
             seen.bytes += payload.len() as u64;
-            for line in payload.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"push\"")) {
-                let taken = seen.take(offset(line));
+            for push in pushes(payload) {
+                let taken = seen.take(offset(push));
                 outcome = std::mem::replace(&mut outcome, Ok(())).and(taken);
             }
         });

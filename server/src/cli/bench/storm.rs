@@ -13,7 +13,10 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{OwnServerArgs, filling, process::Server};
-use crate::measure::{Latencies, Session};
+use crate::{
+    cpu,
+    measure::{Latencies, Session, pushes},
+};
 
 const CONVERSATION: &str = "storm";
 /// Bytes of a message.
@@ -61,16 +64,16 @@ async fn measure(server: &Server, args: &StormArgs) -> anyhow::Result<Report> {
         anyhow::Ok(session)
     });
     drop(try_join_all(coming).await?);
-    let (last, _) = filling::fill(&client, CONVERSATION, 1 + args.events, MESSAGE_LEN).await?;
+    filling::fill(&client, CONVERSATION, 1 + args.events, MESSAGE_LEN).await?;
     let (begun, cpu_before) = (Instant::now(), server.cpu());
     let back = (0..args.sessions).map(async |_| {
-        timeout(PATIENCE, resume(server, known, &epoch, last, args.events))
+        timeout(PATIENCE, resume(server, known, &epoch, args.events))
             .await
             .context("a session is not back")??;
         anyhow::Ok(begun.elapsed())
     });
     let back = Latencies::new(try_join_all(back).await?);
-    let cpu = cpu_before.zip(server.cpu()).map(|(before, after)| after.saturating_sub(before));
+    let cpu = cpu::between(cpu_before, server.cpu());
     let ms = |share| back.at(share).as_secs_f64() * 1e3;
     Ok(Report {
         sessions: args.sessions,
@@ -82,19 +85,13 @@ async fn measure(server: &Server, args: &StormArgs) -> anyhow::Result<Report> {
 }
 
 /// Comes back with the position that is known, and reads until nothing is missed.
-async fn resume(server: &Server, known: u64, epoch: &str, last: u64, events: u64) -> anyhow::Result<()> {
+async fn resume(server: &Server, known: u64, epoch: &str, events: u64) -> anyhow::Result<()> {
     let mut session = Session::connect(&server.address, server.token()).await?;
     let mut came = session.subscribe(CONVERSATION, Some((known, epoch))).await?.len() as u64;
     while came < events {
-        session
-            .next(|payload, _| {
-                let pushes =
-                    payload.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"push\""));
-                came += pushes.count() as u64;
-            })
-            .await?;
+        session.next(|payload, _| came += pushes(payload).count() as u64).await?;
     }
-    ensure!(came == events, "{came} events came to a session that missed {events}, up to {last}");
+    ensure!(came == events, "{came} events came to a session that missed {events}");
     Ok(())
 }
 
