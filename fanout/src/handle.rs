@@ -3,6 +3,7 @@
 mod connect;
 mod grant;
 mod history;
+mod inbox;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use kernel::identity::{Identity, SubscriptionGrant};
 use schemas::ConversationId;
 
 use crate::{
+    inbox::CHANNEL,
     protocol::{
         Disconnect, Error, ErrorCode, Method, Outcome, PresenceResult, PresenceStatsResult, PublishRequest,
         RefreshRequest, RefreshResult, RpcRequest, SubscribeRequest,
@@ -48,6 +50,10 @@ pub(crate) async fn command(
     }
     let at = Asked { shard, session, identity, id };
     match method {
+        Method::Subscribe(request) if request.channel == CHANNEL => {
+            let opened = inbox::subscribe(&at, &request).await;
+            at.answer(opened.map(|result| at.reply(Outcome::Subscribe(result))));
+        }
         Method::Subscribe(request) => match grant::of(&at, &request.channel, &request.token) {
             Ok(grant) => at.answer(at.subscribe(&request, grant).await),
             Err(error) => at.fail(grant::refusal(&error)?),
@@ -128,7 +134,9 @@ impl Asked<'_> {
 
     fn unsubscribe(&self, channel: &str) {
         // Clients drop the connection on an error here: whatever the channel is, afterwards there is no subscription.
-        if let Ok(conversation) = channel.parse() {
+        if channel == CHANNEL {
+            self.shard.close_inbox(self.session);
+        } else if let Ok(conversation) = channel.parse() {
             self.shard.unsubscribe(self.session, &conversation);
         }
         self.reply(Outcome::Unsubscribe);
@@ -143,6 +151,9 @@ impl Asked<'_> {
     async fn rpc(&self, request: RpcRequest) -> Result<Outcome, RpcError> {
         if let Some(typing) = typing::said(&request.method) {
             return typing::typing(self, &request, typing).await;
+        }
+        if request.method == inbox::LIST {
+            return inbox::list(self, &request.data).await;
         }
         let request = rpc::command(&self.identity, &request.method, &request.data)?;
         let accepted = self.shard.around.sink.execute(request).await?;

@@ -5,7 +5,8 @@
 //! session that is subscribed. How a session gets from where it stopped to live delivery is the switchover.
 //!
 //! Reading path: `switchover` (the heart, pure), `subscription`, `shard`, `session` and `outbox`, `connection`, `handle`,
-//! `protocol`; `stream` for who has no WebSocket; beside it, who is here and who types: `presence`, `notice`, `typing`.
+//! `protocol`; `stream` for who has no WebSocket; beside it, who is here and who types: `presence`, `notice`, `typing`; and what is new
+//! elsewhere: `inbox`.
 //!
 //! Invariants: no durable state here; a session's memory is bounded; nothing blocks the thread of a shard; the only
 //! way to the log is the kernel's `CommandSink`.
@@ -15,6 +16,7 @@ mod feed;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;
+mod inbox;
 mod meters;
 mod notice;
 mod outbox;
@@ -56,6 +58,7 @@ use warp::{Filter, filters::BoxedFilter, reply::Response};
 pub use protocol::{Disconnect, ErrorCode, Unsubscribe};
 pub use threads::Threads;
 
+use inbox::Inboxes;
 use presence::Presence;
 use protocol::SubscribeRequest;
 use shard::{Arrival, Mail, Surroundings};
@@ -81,7 +84,8 @@ pub struct Fanout {
     next: std::sync::atomic::AtomicUsize,
     allowed_origins: Vec<String>,
     presence: Arc<Presence>,
-    attending: AbortHandle,
+    /// The tasks beside the shards.
+    tasks: Vec<AbortHandle>,
     /// Dropped with this value, and so ended.
     _threads: Threads,
 }
@@ -99,8 +103,16 @@ impl fmt::Debug for Fanout {
 
 impl Drop for Fanout {
     fn drop(&mut self) {
-        self.attending.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
+}
+
+/// Starts a task without which nothing goes on.
+fn beside(name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    let task = tokio::spawn(task);
+    let handle = task.abort_handle();
+    tokio::spawn(crash::watch(name, task));
+    handle
 }
 
 impl Fanout {
@@ -119,20 +131,15 @@ impl Fanout {
         let shards: Arc<Vec<_>> = Arc::new(shards);
         let heard = signals.watch();
         let presence = Arc::new(Presence::new(signals, Arc::clone(&shards)));
-        let attending = tokio::spawn(presence::attend(Arc::clone(&presence), heard));
-        let handle = attending.abort_handle();
-        tokio::spawn(crash::watch("presence", attending));
-        let mirror = Arc::clone(mirror);
-        let around = Surroundings { mirror, sink, tokens, clock, presence: Arc::clone(&presence) };
+        let inboxes = Inboxes::new(Arc::clone(mirror), Arc::clone(&shards));
+        let tasks = vec![
+            beside("presence", presence::attend(Arc::clone(&presence), heard)),
+            beside("inboxes", inbox::attend(Arc::clone(&inboxes))),
+        ];
+        let (mirror, presence_here) = (Arc::clone(mirror), Arc::clone(&presence));
+        let around = Surroundings { mirror, sink, tokens, clock, presence: presence_here, inboxes };
         threads.begin(&around, mails);
-        Arc::new(Self {
-            shards,
-            next: 0.into(),
-            allowed_origins,
-            presence,
-            attending: handle,
-            _threads: threads,
-        })
+        Arc::new(Self { shards, next: 0.into(), allowed_origins, presence, tasks, _threads: threads })
     }
 
     /// Takes a connection.

@@ -13,6 +13,7 @@ use schemas::{ConversationId, SessionId, Timestamp, signal};
 use tokio::{net::TcpStream, sync::Notify, time::Instant};
 
 use crate::{
+    inbox::Opened,
     outbox::{Limits, Outbox, Wire},
     protocol::{Disconnect, Form, Outcome, Reply},
     subscription::Subscription,
@@ -57,6 +58,7 @@ pub(crate) struct Session {
     took_bytes: Cell<bool>,
     born: Timestamp,
     typing: RefCell<Pace>,
+    inbox: RefCell<Option<Opened>>,
 }
 
 impl Session {
@@ -83,6 +85,7 @@ impl Session {
             took_bytes: Cell::new(false),
             born,
             typing: RefCell::default(),
+            inbox: RefCell::default(),
         })
     }
 
@@ -307,6 +310,11 @@ impl Session {
 
     pub(crate) fn forget(&self, conversation: &ConversationId) -> Option<Rc<Subscription>> {
         self.subscriptions.borrow_mut().remove(conversation)
+    }
+
+    /// From now on its person's inbox is kept up to date for it, or is no more; gives what was before.
+    pub(crate) fn set_inbox(&self, opened: Option<Opened>) -> Option<Opened> {
+        self.inbox.replace(opened)
     }
 
     /// The subscriptions whose token ended before that moment.

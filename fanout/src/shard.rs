@@ -3,6 +3,7 @@
 //!
 //! - here: the mail, the subscriptions, and who is told of whom;
 //! - `delivery`: what was folded, to the subscriptions;
+//! - `inboxes`: what is new, to those who have their inbox open;
 //! - `wheel`: the sessions, their pings and their ends.
 
 use std::{
@@ -19,7 +20,7 @@ use kernel::{
     identity::Tokens,
     mirror::{Folded, Mirror, MirrorError},
 };
-use schemas::ConversationId;
+use schemas::{ConversationId, UserId};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{spawn_local, yield_now},
@@ -28,6 +29,7 @@ use tokio::{
 
 use crate::{
     connection,
+    inbox::{Inboxes, News},
     meters::Meters,
     notice::Notice,
     presence::Presence,
@@ -39,6 +41,7 @@ use crate::{
 };
 
 mod delivery;
+mod inboxes;
 mod wheel;
 
 use wheel::SLOTS;
@@ -54,6 +57,8 @@ pub(crate) enum Mail {
     Stream(Box<stream::Ask>),
     /// Something about other sessions.
     Notice(Arc<Notice>),
+    /// What is new for some people.
+    News(Arc<[(UserId, News)]>),
     /// Close every session, spread over this time, then answer.
     Drain(Duration, oneshot::Sender<()>),
 }
@@ -76,12 +81,15 @@ pub(crate) struct Surroundings {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) presence: Arc<Presence>,
+    pub(crate) inboxes: Arc<Inboxes>,
 }
 
 /// See the module.
 pub(crate) struct Shard {
     pub(crate) around: Surroundings,
     topics: RefCell<HashMap<ConversationId, Rc<Topic>>>,
+    /// Sessions with an open inbox, by person.
+    inboxes: RefCell<HashMap<UserId, Vec<Weak<Session>>>>,
     /// Sessions by the second of the ping interval in which they are pinged.
     wheel: RefCell<Vec<Vec<Weak<Session>>>>,
     next_slot: Cell<usize>,
@@ -98,6 +106,7 @@ impl Shard {
         Rc::new(Self {
             around,
             topics: RefCell::default(),
+            inboxes: RefCell::default(),
             wheel: RefCell::new((0..SLOTS).map(|_| Vec::new()).collect()),
             next_slot: Cell::new(0),
             beats: Cell::new(0),
@@ -146,6 +155,7 @@ impl Shard {
                 spawn_local(stream::run(Rc::clone(self), *ask));
             }
             Mail::Notice(notice) => self.notify(&notice),
+            Mail::News(news) => self.tell_news(&news),
             Mail::Drain(window, done) => {
                 spawn_local(Rc::clone(self).drain(window, done));
             }

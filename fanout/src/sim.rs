@@ -37,7 +37,7 @@ use crate::{
     session::{Session, Standing},
 };
 
-pub(crate) use node::{Node, Pipe};
+pub(crate) use node::{Node, Pipe, Slow};
 
 use client::{Client, Connection, Seen};
 use node::token_key;

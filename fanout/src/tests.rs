@@ -19,6 +19,7 @@ macro_rules! in_both_forms {
 }
 
 mod granted;
+mod inbox;
 mod limits;
 mod misbehaving;
 mod presence;

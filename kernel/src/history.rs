@@ -19,7 +19,6 @@ use schemas::{
     ChatEvent, ConversationId, Emoji, Epoch, EventId, MessageText, Offset, Partition, Position, Timestamp,
     Title, UserId, Visibility, event::Style,
 };
-use serde::Serialize;
 
 use crate::conversation::{ConversationState, Standing};
 
@@ -28,16 +27,20 @@ mod changes;
 pub mod conformance;
 mod digest;
 pub mod faulty;
+mod freshness;
 pub mod memory;
 mod reach;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
+mod told;
 mod words;
 
 pub use changes::changes_of;
 pub use digest::{Cell, Digest, TableDigest};
+pub use freshness::{Freshness, WAIT_MAX};
 pub use reach::{ReachError, place, reach};
+pub use told::{Found, Listed, Message, Post, Reaction};
 pub use words::Word;
 
 /// The outcome of folding some records of one partition, in order.
@@ -230,78 +233,6 @@ impl Extent {
     }
 }
 
-/// A message as it looks now. Serialises to the JSON that clients get.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Message {
-    /// The wire position of the event that posted it.
-    pub offset: Position,
-    /// Its id.
-    pub message_id: EventId,
-    /// Who wrote it.
-    pub author: UserId,
-    /// What it says now; `None` once it is redacted.
-    pub text: Option<MessageText>,
-    /// How it is meant.
-    pub style: Style,
-    /// What it answers.
-    pub reply_to: Option<EventId>,
-    /// When it was posted.
-    pub occurred_at: Timestamp,
-    /// When its text was last replaced.
-    pub edited_at: Option<Timestamp>,
-    /// When it was withdrawn.
-    pub redacted_at: Option<Timestamp>,
-    /// Who withdrew it.
-    pub redacted_by: Option<UserId>,
-    /// The reactions to it, by emoji, both in the order of their bytes.
-    pub reactions: Vec<Reaction>,
-}
-
-/// Who reacted to a message with one emoji.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Reaction {
-    /// With what.
-    pub emoji: Emoji,
-    /// Who, at least one.
-    pub users: Vec<UserId>,
-}
-
-/// An event found by its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Where it stands.
-    pub offset: Offset,
-    /// When the log took it.
-    pub recorded_at: Timestamp,
-    /// Whose act it was.
-    pub actor: UserId,
-    /// Its type, as in [`schemas::EventBody::type_name`].
-    pub type_name: String,
-    /// If it posted a message: whether that was redacted since.
-    pub redacted: bool,
-}
-
-/// A conversation as its members see it in a list. Serialises to the JSON that clients get.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Listed {
-    /// Which.
-    pub conversation: ConversationId,
-    /// What it is called.
-    pub title: Option<Title>,
-    /// Who may read and write it.
-    pub visibility: Visibility,
-    /// Whether it is closed for writing.
-    pub archived: bool,
-    /// How the person who asked stands towards it.
-    pub standing: Standing,
-    /// The wire position of its last valid event other than a read marker.
-    pub last_offset: Position,
-    /// When that event occurred.
-    pub last_at: Timestamp,
-    /// How far the person who asked has read.
-    pub read_up_to: Position,
-}
-
 /// The history. Held as `Arc<dyn History>`.
 #[async_trait]
 pub trait History: Send + Sync + fmt::Debug {
@@ -348,6 +279,13 @@ pub trait History: Send + Sync + fmt::Debug {
         extent: Extent,
     ) -> Result<Vec<Message>, HistoryError>;
 
+    /// The messages of a conversation as they were posted, with less effort than [`History::messages`]. Fewer than the limit means that
+    /// there are no more. Of two posts with one id, which only a fault lets through, it may tell one or both.
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
+    async fn posts(&self, conversation: &ConversationId, extent: Extent) -> Result<Vec<Post>, HistoryError>;
+
     /// The valid events with these ids, each in the place of its id, or `None` there.
     ///
     /// # Errors
@@ -382,6 +320,16 @@ pub trait History: Send + Sync + fmt::Debug {
         after: Option<&ConversationId>,
         limit: usize,
     ) -> Result<Vec<Listed>, HistoryError>;
+
+    /// One entry of that list; `None` if `user` is no member, or there is no such conversation.
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
+    async fn listed(
+        &self,
+        user: &UserId,
+        conversation: &ConversationId,
+    ) -> Result<Option<Listed>, HistoryError>;
 }
 
 /// Why the history did not answer.

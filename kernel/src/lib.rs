@@ -3,6 +3,7 @@
 //! - [`event_log`]: the topic as a port, with its `memory` and `sqlite` adapters;
 //! - [`history`]: the queryable projection of the topic as a port, with the same two adapters;
 //! - [`signals`]: what nodes tell each other beside the topic, as a port with its `local` and `kafka` adapters;
+//! - [`inbox`]: what somebody has not read, counted from the history;
 //! - [`conversation`]: the law. What may happen in a conversation, as a pure fold;
 //! - [`command`]: what people ask for, and the port that takes it;
 //! - [`mirror`]: the fold kept up to date, for the conversations in use at this node;
@@ -19,6 +20,7 @@ pub mod crash;
 pub mod event_log;
 pub mod history;
 pub mod identity;
+pub mod inbox;
 pub mod metric;
 pub mod mirror;
 pub mod random;

@@ -93,6 +93,8 @@ metrics! {
         "Signals between nodes by what became of them here: published, heard, or dropped for want of room or of an answer.";
     PRESENCE: Kind::Gauge, "tidings_presence_sessions" ["of"]
         "Sessions that are present in a conversation, counted in each: own ones, and those of other nodes that are remembered here.";
+    INBOX_ENTRIES: Kind::Gauge, "tidings_inbox_entries" []
+        "Conversations of people whose inbox is kept up to date here, counted for each person.";
     HTTP_REQUESTS: Kind::Counter, "tidings_http_requests_total" ["route", "status"]
         "HTTP requests by class of address and status.";
     HTTP_TIME: Kind::Histogram(TIMES_S), "tidings_http_request_duration_seconds" ["route"]

@@ -23,7 +23,12 @@ mod tests;
 mod tracked;
 mod used_ids;
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use schemas::{
@@ -61,6 +66,13 @@ pub struct Folded {
     pub up_to: Position,
     /// In the order of the log.
     pub events: Vec<Arc<LiveEvent>>,
+}
+
+/// Looks at records as they pass, whether their conversations are in use or not.
+pub trait Witness: Send + Sync {
+    /// These have passed: the place of the mirror lies behind them, and they were not shown before it did. They may come twice. It
+    /// must return soon, for the mirror waits.
+    fn saw(&self, partition: Partition, records: &[Record]);
 }
 
 /// Why the mirror cannot answer; trying again may help unless it says otherwise.
@@ -120,6 +132,7 @@ struct Shared {
     /// How far the follower is in each partition; the index is the partition.
     places: Vec<PartitionPlace>,
     watchers: Mutex<Vec<mpsc::Sender<Arc<Folded>>>>,
+    witnesses: Mutex<Vec<Weak<dyn Witness>>>,
     /// For the ids that conversations have used.
     room: Arc<used_ids::Room>,
 }
@@ -165,6 +178,7 @@ impl Mirror {
             tracked: Mutex::default(),
             places: (0..log.partitions()).map(|_| PartitionPlace::default()).collect(),
             watchers: Mutex::default(),
+            witnesses: Mutex::default(),
             room: Arc::default(),
         });
         let reader = follow::open(&log, &shared).await?;
@@ -246,6 +260,11 @@ impl Mirror {
     /// its receiver is dropped it is forgotten.
     pub fn watch(&self, watcher: mpsc::Sender<Arc<Folded>>) {
         self.shared.watchers.lock().push(watcher);
+    }
+
+    /// From now on `witness` is shown every record, as long as it lives.
+    pub fn show(&self, witness: Weak<dyn Witness>) {
+        self.shared.witnesses.lock().push(witness);
     }
 }
 

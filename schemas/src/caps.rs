@@ -29,6 +29,10 @@ pub const STANDINGS_MAX: usize = 100_000;
 pub const PAGE_LEN_MAX: usize = 1_000;
 /// Items in a page when the caller names no limit.
 pub const PAGE_LEN_DEFAULT: usize = 50;
+/// Where the count of what is unread in a conversation ends: so many, or more.
+pub const UNREAD_MAX: u32 = 100;
+/// Most conversations of one person that an inbox is kept up to date for.
+pub const INBOX_LEN_MAX: usize = 10_000;
 /// Largest encoded event that is accepted from a topic, in bytes.
 pub const RECORD_LEN_MAX: usize = 256 * 1_024;
 /// Most sessions that one signal names.

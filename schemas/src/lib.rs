@@ -15,6 +15,7 @@ pub mod codec;
 pub mod event;
 pub mod id;
 pub mod json;
+mod mention;
 pub mod position;
 pub mod signal;
 pub mod text;

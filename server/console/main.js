@@ -100,7 +100,12 @@ class Page {
   enter(session) {
     this.session = session;
     this.api = new Api(session);
-    this.directory = new Directory({ api: this.api, onChange: (items, more) => this.list.show(items, more) });
+    this.directory = new Directory({
+      api: this.api,
+      rpc: (method, data) => this.socket.rpc(method, data),
+      onChange: (items, more) => this.list.show(items, more),
+      onStranger: () => this.refreshList(),
+    });
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const url = `${scheme}://${location.host}/connection/websocket`;
     this.socket = new Socket({ url, session, onState: (state, why) => this.connection(state, why) });
@@ -115,6 +120,11 @@ class Page {
     byId("me").hidden = false;
     byId("me").textContent = session.user;
     byId("sign-out").hidden = false;
+    this.socket.subscribe("@inbox", null, {
+      onEvent: (entry) => this.directory.heed(entry),
+      // A connection that is lost meanwhile begins it again.
+      onSubscribed: () => this.directory.readInbox().catch(() => {}),
+    });
     this.socket.open();
     this.refreshList();
     this.route();

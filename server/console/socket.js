@@ -86,8 +86,9 @@ export class Socket {
     if (this.state !== "stopped") this.open();
   }
 
-  subscribe(channel, { offset, epoch }, handlers) {
-    const subscription = { channel, offset, epoch, tries: 0, timer: null, handlers };
+  /** Without a position, `null`, there is nothing to come back to: `onSubscribed` says that it begins, anew each time. */
+  subscribe(channel, position, handlers) {
+    const subscription = { channel, ...(position ?? { offset: null }), tries: 0, timer: null, handlers };
     this.unsubscribe(channel);
     this.subscriptions.set(channel, subscription);
     if (this.greeting) this.write([this.wish(subscription)]);
@@ -208,15 +209,15 @@ export class Socket {
 
   wish(subscription) {
     const { channel, offset, epoch } = subscription;
+    const from = offset === null ? {} : { recover: true, offset, epoch, join_leave: true };
     // Until the answer is here, what is pushed belongs to an earlier subscription of the same channel.
     subscription.live = false;
-    const subscribe = { channel, recover: true, offset, epoch, join_leave: true };
     const done = (error, reply) => {
       if (this.subscriptions.get(channel) !== subscription) return;
       if (error) this.notSubscribed(subscription, error);
       else this.subscribed(subscription, reply.subscribe ?? {});
     };
-    return this.command({ subscribe }, done, { onTimeout: () => this.lose() });
+    return this.command({ subscribe: { channel, ...from } }, done, { onTimeout: () => this.lose() });
   }
 
   write(commands) {
@@ -281,6 +282,7 @@ export class Socket {
   subscribed(subscription, result) {
     subscription.tries = 0;
     subscription.live = true;
+    if (subscription.offset === null) return subscription.handlers.onSubscribed?.();
     if (!result.recovered) {
       this.unsubscribe(subscription.channel);
       subscription.handlers.onLost?.();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kernel::{
     conversation::{ConversationState, Refusal, Standing},
     event_log::{SharedLog, partition_of},
-    history::{Depth, SharedHistory, Snapshot},
+    history::{Depth, Freshness, SharedHistory, Snapshot},
     identity::Identity,
 };
 use percent_encoding::percent_decode_str;
@@ -19,6 +19,7 @@ use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 mod conversations;
 mod events;
+mod inbox;
 mod messages;
 mod query;
 mod refused;
@@ -27,8 +28,6 @@ mod tests;
 
 use query::Query;
 use refused::Refused;
-
-use crate::freshness::Freshness;
 
 /// Answers questions about the history. Shared as `Arc<Store>`.
 #[derive(Debug)]
@@ -82,6 +81,11 @@ pub fn routes(store: Arc<Store>, identity: BoxedFilter<(Identity,)>) -> BoxedFil
             respond(store.conversations(&identity, &query).await)
         },
     );
+    let inbox = warp::path!("v1" / "inbox").and(asked.clone()).then(
+        |identity: Identity, query: String, store: Arc<Store>| async move {
+            respond(store.inbox(&identity, &query).await)
+        },
+    );
     let one = warp::path!("v1" / "conversations" / String).and(asked.clone()).then(
         |id: String, identity: Identity, query: String, store: Arc<Store>| async move {
             respond(store.conversation(&identity, &id, &query).await)
@@ -97,7 +101,7 @@ pub fn routes(store: Arc<Store>, identity: BoxedFilter<(Identity,)>) -> BoxedFil
             respond(store.events(&identity, &id, &query).await)
         },
     );
-    list.or(one).unify().or(messages).unify().or(events).unify().boxed()
+    list.or(one).unify().or(inbox).unify().or(messages).unify().or(events).unify().boxed()
 }
 
 fn respond(result: Result<Response, Refused>) -> Response {

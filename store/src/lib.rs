@@ -3,7 +3,6 @@
 //! - [`project`]: records in, changes out, as a pure function;
 //! - [`projector`]: follows the log and brings what it reads into the history;
 //! - [`rebuild`](mod@rebuild): the same for a whole log and an empty history;
-//! - [`freshness`]: what was accepted before a question is in its answer;
 //! - [`time_travel`]: a conversation as it was then;
 //! - [`scylla`](mod@scylla): the history in Scylla or Cassandra;
 //! - [`http`]: the questions, as `docs/http.md` has them.
@@ -11,7 +10,6 @@
 //! Invariant: nothing here writes to the log, and nothing but the projector writes to the history.
 
 mod fold;
-pub mod freshness;
 pub mod http;
 pub mod project;
 pub mod projector;

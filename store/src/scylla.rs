@@ -16,7 +16,8 @@ use async_trait::async_trait;
 use kernel::{
     History,
     history::{
-        Batch, Depth, Digest, Extent, Found, HistoryError, Listed, Message, Progress, Snapshot, StoredEvent,
+        Batch, Depth, Digest, Extent, Found, HistoryError, Listed, Message, Post, Progress, Snapshot,
+        StoredEvent,
     },
 };
 use schemas::{ConversationId, EventId, Partition, UserId};
@@ -174,6 +175,10 @@ impl History for ScyllaHistory {
         self.reader().messages(conversation, extent).await
     }
 
+    async fn posts(&self, conversation: &ConversationId, extent: Extent) -> Result<Vec<Post>, HistoryError> {
+        self.reader().posts(conversation, extent).await
+    }
+
     async fn find_all(
         &self,
         conversation: &ConversationId,
@@ -189,5 +194,13 @@ impl History for ScyllaHistory {
         limit: usize,
     ) -> Result<Vec<Listed>, HistoryError> {
         self.reader().conversations_of(user, after, limit).await
+    }
+
+    async fn listed(
+        &self,
+        user: &UserId,
+        conversation: &ConversationId,
+    ) -> Result<Option<Listed>, HistoryError> {
+        self.reader().listed(user, conversation).await
     }
 }

@@ -9,7 +9,7 @@ use kernel::{
     clock::{Clock, ManualClock},
     event_log::{Delivery, NewRecord, Place, Readership, Record, SharedLog, memory::MemoryLog},
     history::{
-        Batch, Depth, Extent, Found, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot,
+        Batch, Depth, Extent, Found, HistoryError, Listed, Message, Post, Progress, SharedHistory, Snapshot,
         StoredEvent, memory::MemoryHistory,
     },
 };

@@ -2,6 +2,7 @@
 
 mod apart;
 mod archives;
+mod inbox;
 mod moved;
 mod present;
 mod seen;

@@ -54,6 +54,7 @@ impl Shard {
         for conversation in session.conversations() {
             self.unsubscribe(session, &conversation);
         }
+        self.close_inbox(session);
         self.sessions_len.set(self.sessions_len.get() - 1);
         self.meters.ended(session);
     }

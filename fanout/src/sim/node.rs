@@ -11,7 +11,7 @@ use kernel::{
     command::{Accepted, CommandError, CommandSink, Request},
     event_log::faulty::{Faults, FaultyLog},
     history::{
-        Batch, Depth, Extent, Found, History, HistoryError, Listed, Message, Progress, SharedHistory,
+        Batch, Depth, Extent, Found, History, HistoryError, Listed, Message, Post, Progress, SharedHistory,
         Snapshot, StoredEvent,
         faulty::{FaultyHistory, HistoryFaults},
     },
@@ -28,6 +28,7 @@ use tokio::{
 };
 
 use crate::{
+    inbox::Inboxes,
     outbox::Wire,
     presence::Presence,
     shard::{Mail, Shard, Surroundings},
@@ -58,7 +59,7 @@ impl Wire for Rc<Pipe> {
 
 /// A history whose answers take a moment, so that other things happen between two of them.
 #[derive(Debug)]
-struct Slow(SharedHistory);
+pub(crate) struct Slow(pub(crate) SharedHistory);
 
 /// How long an answer takes.
 async fn a_moment() {
@@ -98,6 +99,12 @@ impl History for Slow {
         self.0.messages(id, extent).await
     }
 
+    async fn posts(&self, id: &ConversationId, extent: Extent) -> Result<Vec<Post>, HistoryError> {
+        let posts = self.0.posts(id, extent).await;
+        a_moment().await;
+        posts
+    }
+
     async fn find_all(
         &self,
         id: &ConversationId,
@@ -112,7 +119,15 @@ impl History for Slow {
         after: Option<&ConversationId>,
         limit: usize,
     ) -> Result<Vec<Listed>, HistoryError> {
-        self.0.conversations_of(user, after, limit).await
+        let listed = self.0.conversations_of(user, after, limit).await;
+        a_moment().await;
+        listed
+    }
+
+    async fn listed(&self, user: &UserId, id: &ConversationId) -> Result<Option<Listed>, HistoryError> {
+        let listed = self.0.listed(user, id).await;
+        a_moment().await;
+        listed
     }
 }
 
@@ -151,13 +166,16 @@ impl Node {
         let (watcher, folded) = mpsc::channel(64);
         mirror.watch(watcher);
         let signals = Arc::new(LocalSignals::alone(Arc::new(world.clock.clone())));
-        let presence = Presence::new(signals, Arc::new(vec![mail.clone()]));
+        let shards = Arc::new(vec![mail.clone()]);
+        let presence = Presence::new(signals, Arc::clone(&shards));
+        let inboxes = Inboxes::new(Arc::clone(&mirror), shards);
         let around = Surroundings {
             mirror,
             sink: Arc::new(NoSink),
             tokens: Arc::new(Tokens::from(token_key())),
             clock: Arc::new(world.clock.clone()),
             presence: Arc::new(presence),
+            inboxes,
         };
         let shard = Shard::new(around);
         let running = spawn_local(Rc::clone(&shard).run(mailbox, folded));

@@ -50,6 +50,7 @@ macro_rules! history_conformance {
                 a_message_comes_back_as_it_was_posted
                 an_edit_replaces_the_text_and_says_when
                 a_redaction_hides_the_text_for_good
+                a_post_stays_as_it_was_posted
                 reactions_name_those_who_are_present
                 a_read_marker_is_that_of_its_person
                 an_event_comes_back_byte_for_byte

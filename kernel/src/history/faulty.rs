@@ -11,8 +11,8 @@ use schemas::{ConversationId, EventId, Partition, UserId};
 use tokio::sync::watch;
 
 use super::{
-    Batch, Depth, Extent, Found, History, HistoryError, Listed, Message, Progress, SharedHistory, Snapshot,
-    StoredEvent,
+    Batch, Depth, Extent, Found, History, HistoryError, Listed, Message, Post, Progress, SharedHistory,
+    Snapshot, StoredEvent,
 };
 
 /// See the module.
@@ -158,6 +158,11 @@ impl History for FaultyHistory {
         self.inner.messages(conversation, extent).await
     }
 
+    async fn posts(&self, conversation: &ConversationId, extent: Extent) -> Result<Vec<Post>, HistoryError> {
+        self.faults.check_read()?;
+        self.inner.posts(conversation, extent).await
+    }
+
     async fn find_all(
         &self,
         conversation: &ConversationId,
@@ -175,6 +180,15 @@ impl History for FaultyHistory {
     ) -> Result<Vec<Listed>, HistoryError> {
         self.faults.check_read()?;
         self.inner.conversations_of(user, after, limit).await
+    }
+
+    async fn listed(
+        &self,
+        user: &UserId,
+        conversation: &ConversationId,
+    ) -> Result<Option<Listed>, HistoryError> {
+        self.faults.check_read()?;
+        self.inner.listed(user, conversation).await
     }
 }
 
@@ -255,9 +269,11 @@ mod tests {
                 history.events(&tea, Extent::ALL).await.is_err(),
                 history.messages(&tea, Extent::ALL).await.is_err(),
                 history.find(&tea, &event_id("c")).await.is_err(),
+                history.posts(&tea, Extent::ALL).await.is_err(),
                 history.conversations_of(&user("ann"), None, 1).await.is_err(),
+                history.listed(&user("ann"), &tea).await.is_err(),
             ];
-            assert_eq!(failed, [fail; 6]);
+            assert_eq!(failed, [fail; 8]);
         }
     }
 

@@ -11,8 +11,8 @@ use parking_lot::RwLock;
 use schemas::{ConversationId, EventBody, EventId, Partition, Position, UserId, caps};
 
 use super::{
-    Batch, Depth, Digest, Extent, Found, History, HistoryError, Listed, Message, Order, Progress, Snapshot,
-    StoredEvent,
+    Batch, Depth, Digest, Extent, Found, History, HistoryError, Listed, Message, Order, Post, Progress,
+    Snapshot, StoredEvent,
 };
 
 mod digest;
@@ -108,6 +108,11 @@ impl History for MemoryHistory {
         Ok(self.about(conversation, looks).unwrap_or_default())
     }
 
+    async fn posts(&self, conversation: &ConversationId, extent: Extent) -> Result<Vec<Post>, HistoryError> {
+        let posts = |kept: &Kept| page(&kept.posts, extent).filter_map(|id| kept.posted(id)).collect();
+        Ok(self.about(conversation, posts).unwrap_or_default())
+    }
+
     async fn find_all(
         &self,
         conversation: &ConversationId,
@@ -130,6 +135,14 @@ impl History for MemoryHistory {
             .filter(|(id, _)| after.is_none_or(|after| *id > after))
             .filter_map(|(id, kept)| kept.listed(id, user));
         Ok(listed.take(limit.clamp(1, caps::PAGE_LEN_MAX)).collect())
+    }
+
+    async fn listed(
+        &self,
+        user: &UserId,
+        conversation: &ConversationId,
+    ) -> Result<Option<Listed>, HistoryError> {
+        Ok(self.about(conversation, |kept| kept.listed(conversation, user)).flatten())
     }
 }
 

@@ -24,7 +24,7 @@ use schemas::{ConversationId, EventId, Partition, UserId};
 use tokio::sync::Semaphore;
 
 use super::{
-    Batch, Depth, Digest, Extent, Found, History, HistoryError, Listed, Message, Progress, Snapshot,
+    Batch, Depth, Digest, Extent, Found, History, HistoryError, Listed, Message, Post, Progress, Snapshot,
     StoredEvent,
 };
 use crate::sqlite::{Folding, Readers};
@@ -194,6 +194,11 @@ impl History for SqliteHistory {
         self.read(move |conn| read::messages(conn, &conversation, extent)).await
     }
 
+    async fn posts(&self, conversation: &ConversationId, extent: Extent) -> Result<Vec<Post>, HistoryError> {
+        let conversation = conversation.clone();
+        self.read(move |conn| read::posts(conn, &conversation, extent)).await
+    }
+
     async fn find_all(
         &self,
         conversation: &ConversationId,
@@ -211,6 +216,15 @@ impl History for SqliteHistory {
     ) -> Result<Vec<Listed>, HistoryError> {
         let (user, after) = (user.clone(), after.cloned());
         self.read(move |conn| read::conversations_of(conn, &user, after.as_ref(), limit)).await
+    }
+
+    async fn listed(
+        &self,
+        user: &UserId,
+        conversation: &ConversationId,
+    ) -> Result<Option<Listed>, HistoryError> {
+        let (user, conversation) = (user.clone(), conversation.clone());
+        self.read(move |conn| read::listed(conn, &user, &conversation)).await
     }
 }
 

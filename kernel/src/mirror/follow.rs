@@ -103,6 +103,13 @@ async fn take(shared: &Shared, partition: Partition, records: Vec<Record>) {
         }
     }
     tell(shared, Folded { partition, up_to, events }).await;
+    shared.witnesses.lock().retain(|witness| match witness.upgrade() {
+        Some(witness) => {
+            witness.saw(partition, &records);
+            true
+        }
+        None => false,
+    });
 }
 
 /// Moves the place, and then tells the watchers. The states are there already: who waits for the place finds them.

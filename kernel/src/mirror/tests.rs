@@ -300,3 +300,45 @@ async fn what_is_no_event_of_its_conversation_is_passed_over() {
     let late = mirror.track(&"cake".parse().unwrap()).await.unwrap();
     assert!(state_of(&late).is_none());
 }
+
+/// Keeps what it was shown.
+#[derive(Default)]
+struct Seen(Mutex<Vec<(Partition, String)>>);
+
+impl Witness for Seen {
+    fn saw(&self, partition: Partition, records: &[Record]) {
+        let keys = records.iter().map(|record| (partition, record.key_str().unwrap().to_owned()));
+        self.0.lock().extend(keys);
+    }
+}
+
+#[tokio::test]
+async fn a_witness_is_shown_records_of_every_conversation_as_long_as_it_lives() {
+    let world = World::new(2);
+    let mirror = mirror(&world).await;
+    let [staying, going] = [Arc::new(Seen::default()), Arc::new(Seen::default())];
+    for witness in [&staying, &going] {
+        let witness: Weak<Seen> = Arc::downgrade(witness);
+        mirror.show(witness);
+    }
+    let mut places = Vec::new();
+    for name in ["tea", "inn", "pub", "den"] {
+        places.push((name, world.append(&created(name)).await.0));
+    }
+    let all: Vec<_> = places.iter().map(|(name, partition)| (*partition, (*name).to_owned())).collect();
+    while staying.0.lock().len() < all.len() {
+        tokio::task::yield_now().await;
+    }
+    let sorted = |mut seen: Vec<(Partition, String)>| {
+        seen.sort();
+        seen
+    };
+    assert_eq!(sorted(staying.0.lock().clone()), sorted(all.clone()));
+    assert_eq!(going.0.lock().len(), all.len());
+    drop(going);
+    world.append(&posted("tea", "m-1", "ann")).await;
+    while staying.0.lock().len() == all.len() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(mirror.shared.witnesses.lock().len(), 1, "who is gone is forgotten");
+}

@@ -124,6 +124,21 @@ test("after a lost connection it asks from the last event that it handed over", 
   assert.equal(FakeWebSocket.last.commands[1].subscribe.offset, 40);
 });
 
+test("a subscription without a position begins anew each time", () => {
+  const socket = opened();
+  const seen = [];
+  socket.subscribe("@inbox", null, { onEvent: (data, offset) => seen.push([data, offset]), onSubscribed: () => seen.push("begins") });
+  for (let time = 0; time < 2; time += 1) {
+    FakeWebSocket.last.accept();
+    assert.deepEqual(FakeWebSocket.last.commands[1].subscribe, { channel: "@inbox" });
+    FakeWebSocket.last.answer({ subscribe: {} });
+    FakeWebSocket.last.say({ push: { channel: "@inbox", pub: { data: time } } });
+    FakeWebSocket.last.hangUp();
+    mock.timers.tick(1_000);
+  }
+  assert.deepEqual(seen, ["begins", [0, 0], "begins", [1, 0]]);
+});
+
 test("ids rise over reconnects", () => {
   const socket = opened();
   FakeWebSocket.last.accept().hangUp();

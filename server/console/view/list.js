@@ -2,6 +2,8 @@
 
 import { byId, el, rove } from "../dom.js";
 
+const COUNT_MAX = 100;
+
 /** Shows what `Directory` knows. `onMore()`: the next page is asked for. */
 export class ListView {
   constructor({ onMore }) {
@@ -46,18 +48,27 @@ export class ListView {
     this.activate(stop ?? null, { focus: Boolean(focused) });
   }
 
+  /** As far as the server counts: the last number stands for "or more". */
+  count(unread, mentions) {
+    const many = (number) => (number >= COUNT_MAX ? `${COUNT_MAX - 1}+` : `${number}`);
+    const words = mentions > 0 ? `, ${many(unread)} unread, ${many(mentions)} to you` : `, ${many(unread)} unread`;
+    const shown = el("span", { ariaHidden: "true" }, `${mentions > 0 ? "@ " : ""}${many(unread)}`);
+    return el("span", { class: "unread" }, shown, el("span", { class: "unseen" }, words));
+  }
+
   words(shown) {
     if (!this.ready) return "Loading…";
     if (this.items.length === 0) return "No conversations yet. Begin one, or open one by its id.";
     return shown.length === 0 ? "Nothing fits the filter." : "";
   }
 
-  link({ conversation, title, visibility, archived }) {
+  link({ conversation, title, visibility, archived, unread, mentions }) {
     const name = el("span", { class: "title", dir: "auto" }, title ?? conversation);
     const about = [visibility === "private" && "private", archived && "archived"].filter(Boolean).join(", ");
     const link = el("a", { href: `#c=${encodeURIComponent(conversation)}`, tabIndex: -1, data: { conversation } }, name);
     if (title && title !== conversation) link.append(el("span", { class: "id" }, conversation));
     if (about) link.append(el("span", { class: "badge" }, about));
+    if (unread > 0 && conversation !== this.current) link.append(this.count(unread, mentions));
     if (conversation === this.current) link.setAttribute("aria-current", "page");
     return link;
   }

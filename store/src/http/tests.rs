@@ -93,11 +93,12 @@ fn removed() -> ChatEvent {
     event("tea", "r", "ann", MemberRemoved { member: "bob".parse().unwrap() })
 }
 
-const QUESTIONS: [&str; 4] = [
+const QUESTIONS: [&str; 5] = [
     "/v1/conversations",
     "/v1/conversations/tea",
     "/v1/conversations/tea/messages",
     "/v1/conversations/tea/events",
+    "/v1/inbox",
 ];
 
 #[tokio::test]
@@ -170,13 +171,13 @@ async fn a_long_conversation_is_folded_page_by_page() {
 #[tokio::test]
 async fn only_those_who_may_read_are_answered() {
     let asked = Asked::about(&tea()).await;
-    for path in &QUESTIONS[1..] {
+    for path in &QUESTIONS[1..4] {
         assert_eq!(asked.refused("eve", path).await, (403, "not_a_member".to_owned()), "{path}");
         assert_eq!(asked.get("bob", path).await.status(), 200, "{path}");
         assert_eq!(asked.get("root", path).await.status(), 200, "{path}");
     }
     asked.add(&[removed()]).await;
-    for path in &QUESTIONS[1..] {
+    for path in &QUESTIONS[1..4] {
         assert_eq!(asked.refused("bob", path).await, (403, "removed".to_owned()), "{path}");
         let unknown = path.replace("tea", "milk");
         for user in ["ann", "root"] {
@@ -290,4 +291,30 @@ async fn a_question_does_not_ask_for_what_only_a_fold_needs() {
     let after = asked.history.now();
     assert!(after.asked > before.asked);
     assert_eq!(after.folds, before.folds);
+}
+
+#[tokio::test]
+async fn an_inbox_says_what_is_unread_and_nothing_to_others() {
+    let asked = Asked::about(&tea()).await;
+    asked
+        .add(&[
+            event("inn", "c", "bob", created("inn", "bob", Visibility::Open).body),
+            event("tea", "m-2", "ann", posted("@bob, and @ann")),
+            event("tea", "m-3", "ann", posted("well")),
+        ])
+        .await;
+    let inn = json!({"conversation": "inn", "offset": 6, "read_up_to": 0, "unread": 0, "mentions": 0});
+    let tea = json!({"conversation": "tea", "offset": 8, "read_up_to": 0, "unread": 2, "mentions": 1});
+    let inbox = asked.data("bob", "/v1/inbox").await;
+    assert_eq!(inbox, json!({"conversations": [inn, tea], "more": false}));
+    let unread = asked.data("bob", "/v1/inbox?unread=true").await;
+    assert_eq!(unread, json!({"conversations": [tea], "more": false}));
+    let first = asked.data("bob", "/v1/inbox?limit=1&unread=false").await;
+    assert_eq!(first, json!({"conversations": [inn], "more": true}));
+    assert_eq!(asked.data("bob", "/v1/inbox?after=inn").await["conversations"], json!([tea]));
+    assert_eq!(asked.data("eve", "/v1/inbox").await, json!({"conversations": [], "more": false}));
+    for wrong in ["unread=yes", "limit=0", "limit=1001", "after=no/id", "user=bob"] {
+        let refused = asked.refused("bob", &format!("/v1/inbox?{wrong}")).await;
+        assert_eq!(refused, (400, "invalid".to_owned()), "{wrong}");
+    }
 }

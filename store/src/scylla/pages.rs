@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use futures_util::{StreamExt, TryStreamExt, future::try_join, stream};
-use kernel::history::{Extent, HistoryError, Message, Order, Reaction, StoredEvent};
+use kernel::history::{Extent, HistoryError, Message, Order, Post, Reaction, StoredEvent};
 use schemas::{ConversationId, Emoji, EventBody, Offset, UserId, codec::Codec};
 use scylla::{DeserializeRow, value::CqlTimestamp};
 
@@ -195,6 +195,21 @@ impl Reader<'_> {
                 return Ok(messages);
             }
         }
+    }
+
+    pub(super) async fn posts(
+        self,
+        conversation: &ConversationId,
+        extent: Extent,
+    ) -> Result<Vec<Post>, HistoryError> {
+        let posts = Walk::new(self, conversation, Kind::Posts, extent).next(extent.limit()).await?;
+        let post = |StoredEvent { offset, event, .. }: StoredEvent| match &event.body {
+            EventBody::MessagePosted(posted) => {
+                Ok(Post { offset, author: event.actor.clone(), text: posted.text.clone() })
+            }
+            _ => Err(row::damaged("post")),
+        };
+        posts.into_iter().map(post).collect()
     }
 
     /// How a message looks now. `None` if an earlier post has its id, so that this one is no message, or while it is being written.

@@ -229,7 +229,7 @@ impl Reader<'_> {
         let (mut list, mut next) = (Vec::new(), Some(PagingState::start()));
         while let (Some(state), true) = (next, list.len() < limit) {
             let (rows, rest): (Vec<OfUserRow>, _) = self.connection.page(select, &values, state).await?;
-            let looks = rows.into_iter().map(|row| self.listed(row)).collect::<Vec<_>>();
+            let looks = rows.into_iter().map(|row| self.entry(row)).collect::<Vec<_>>();
             let mut looks = stream::iter(looks).buffered(LOOKUPS_IN_FLIGHT_MAX);
             while let Some(listed) = looks.try_next().await? {
                 list.extend(listed);
@@ -242,9 +242,24 @@ impl Reader<'_> {
         Ok(list)
     }
 
+    /// One entry of the list.
+    pub(super) async fn listed(
+        self,
+        user: &UserId,
+        conversation: &ConversationId,
+    ) -> Result<Option<Listed>, HistoryError> {
+        let values = (user.as_str(), conversation.as_str());
+        let row: Option<OfUserRow> =
+            self.connection.first(self.selects.get(Select::OneOfUser), values).await?;
+        match row {
+            Some(row) => self.entry(row).await,
+            None => Ok(None),
+        }
+    }
+
     /// An entry of a list; `None` if the person is no member, or the conversation is not there yet.
-    async fn listed(self, entry: OfUserRow) -> Result<Option<Listed>, HistoryError> {
-        let OfUserRow { conversation, standing, read_up_to } = entry;
+    async fn entry(self, row: OfUserRow) -> Result<Option<Listed>, HistoryError> {
+        let OfUserRow { conversation, standing, read_up_to } = row;
         let standing: Option<Standing> =
             standing.map(|standing| row::word("standing", &standing)).transpose()?;
         let Some(standing) = standing.filter(|standing| standing.role().is_some()) else { return Ok(None) };

@@ -101,6 +101,8 @@ statements! {
     Head head = "SELECT DISTINCT visibility, title, archived, last_offset, last_at FROM {}.conversations WHERE conversation = ?";
     OfUser of_user = "SELECT conversation, standing, read_up_to FROM {}.conversations_by_user
                       WHERE user = ? AND conversation > ?";
+    OneOfUser one_of_user = "SELECT conversation, standing, read_up_to FROM {}.conversations_by_user
+                             WHERE user = ? AND conversation = ?";
 }
 
 statements! {

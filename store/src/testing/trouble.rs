@@ -125,6 +125,11 @@ impl History for Troubled {
         self.inner.messages(id, extent).await
     }
 
+    async fn posts(&self, id: &ConversationId, extent: Extent) -> Result<Vec<Post>, HistoryError> {
+        self.reading()?;
+        self.inner.posts(id, extent).await
+    }
+
     async fn find_all(
         &self,
         id: &ConversationId,
@@ -142,5 +147,10 @@ impl History for Troubled {
     ) -> Result<Vec<Listed>, HistoryError> {
         self.reading()?;
         self.inner.conversations_of(user, after, limit).await
+    }
+
+    async fn listed(&self, user: &UserId, id: &ConversationId) -> Result<Option<Listed>, HistoryError> {
+        self.reading()?;
+        self.inner.listed(user, id).await
     }
 }

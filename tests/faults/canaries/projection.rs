@@ -8,7 +8,7 @@ use kernel::{
     clock::{Clock, SystemClock},
     event_log::{NewRecord, SharedLog, memory::MemoryLog},
     history::{
-        Batch, Depth, Extent, Found, History, HistoryError, Listed, Message, Progress, SharedHistory,
+        Batch, Depth, Extent, Found, History, HistoryError, Listed, Message, Post, Progress, SharedHistory,
         Snapshot, StoredEvent,
         faulty::{FaultyHistory, HistoryFaults},
         memory::MemoryHistory,
@@ -209,6 +209,10 @@ impl History for Eager {
         self.rows.messages(conversation, extent).await
     }
 
+    async fn posts(&self, conversation: &ConversationId, extent: Extent) -> Result<Vec<Post>, HistoryError> {
+        self.rows.posts(conversation, extent).await
+    }
+
     async fn find_all(
         &self,
         conversation: &ConversationId,
@@ -224,5 +228,13 @@ impl History for Eager {
         limit: usize,
     ) -> Result<Vec<Listed>, HistoryError> {
         self.rows.conversations_of(user, after, limit).await
+    }
+
+    async fn listed(
+        &self,
+        user: &UserId,
+        conversation: &ConversationId,
+    ) -> Result<Option<Listed>, HistoryError> {
+        self.rows.listed(user, conversation).await
     }
 }

@@ -5,7 +5,7 @@ use schemas::{ConversationId, Offset, Position, Timestamp, Visibility, event::Ro
 use super::{Fixture, Scribe, body, event_id, user};
 use crate::{
     conversation::Standing,
-    history::{Depth, Extent, Listed, Message, Reaction, SharedHistory},
+    history::{Depth, Extent, Listed, Message, Post, Reaction, SharedHistory},
 };
 
 fn tea() -> ConversationId {
@@ -15,7 +15,9 @@ fn tea() -> ConversationId {
 async fn listed(history: &SharedHistory, name: &str) -> Option<Listed> {
     let mut list = history.conversations_of(&user(name), None, 10).await.unwrap();
     assert!(list.len() <= 1, "there is one conversation: {list:?}");
-    list.pop()
+    let alone = history.listed(&user(name), &tea()).await.unwrap();
+    assert_eq!(alone, list.pop(), "asked for alone it is the same");
+    alone
 }
 
 async fn message(history: &SharedHistory, id: &str) -> Message {
@@ -163,6 +165,18 @@ pub async fn a_redaction_hides_the_text_for_good(fixture: &impl Fixture) {
     assert!(message(&history, "k").await.text.is_some());
     history.apply(scribe.batch(1, 3)).await.unwrap();
     assert_eq!(message(&history, "m").await.text, None, "the edit came again");
+}
+
+/// Whatever became of it since.
+pub async fn a_post_stays_as_it_was_posted(fixture: &impl Fixture) {
+    let history = fixture.open().await;
+    let mut scribe = begun();
+    let offset = scribe.does("bob", "m", body::posted("teh @ann"));
+    scribe.does("bob", "e", body::edited("m", "the"));
+    scribe.does("ann", "r", body::redacted("m"));
+    history.apply(scribe.whole()).await.unwrap();
+    let expected = Post { offset, author: user("bob"), text: "teh @ann".parse().unwrap() };
+    assert_eq!(history.posts(&tea(), Extent::ALL).await.unwrap(), [expected]);
 }
 
 /// By emoji, both in the order of their bytes; who took it back is not named.

@@ -18,9 +18,13 @@ async fn events(history: &SharedHistory, extent: Extent) -> Vec<u64> {
     events.iter().map(|event| event.offset.get()).collect()
 }
 
+/// Where they were posted; as posts they are the same.
 async fn messages(history: &SharedHistory, extent: Extent) -> Vec<u64> {
     let messages = history.messages(&tea(), extent).await.unwrap();
-    messages.iter().map(|message| message.offset.get() - 1).collect()
+    let messages: Vec<_> = messages.iter().map(|message| message.offset.get() - 1).collect();
+    let posts = history.posts(&tea(), extent).await.unwrap();
+    assert_eq!(posts.iter().map(|post| post.offset.get()).collect::<Vec<_>>(), messages, "{extent:?}");
+    messages
 }
 
 /// `tea` has the even offsets from 0, one more than `posts` of them; `inn` has the odd ones.
@@ -92,6 +96,7 @@ pub async fn extents_without_records_are_empty(fixture: &impl Fixture) {
     let unknown = "unknown".parse().unwrap();
     assert_eq!(history.events(&unknown, Extent::ALL).await.unwrap(), vec![]);
     assert_eq!(history.messages(&unknown, Extent::ALL).await.unwrap(), vec![]);
+    assert_eq!(history.posts(&unknown, Extent::ALL).await.unwrap(), vec![]);
 }
 
 /// The limit counts messages, not the events between them.

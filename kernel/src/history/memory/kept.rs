@@ -10,7 +10,7 @@ use schemas::{
 use super::is_post;
 use crate::{
     conversation::{ConversationState, Fact, Repeats, Standing, is_activity},
-    history::{Change, Depth, Found, Listed, Message, Projected, Reaction, StoredEvent},
+    history::{self, Change, Depth, Found, Listed, Message, Projected, Reaction, StoredEvent},
 };
 
 /// A value and the offset of the event that wrote it.
@@ -173,6 +173,11 @@ impl Kept {
             redacted_by: redaction.as_ref().map(|redaction| redaction.value.0.clone()),
             reactions: by_emoji.into_iter().map(|(emoji, users)| Reaction { emoji, users }).collect(),
         })
+    }
+
+    pub(super) fn posted(&self, message_id: &EventId) -> Option<history::Post> {
+        let Stamped { stamp, value } = self.messages.get(message_id)?.post.as_ref()?;
+        Some(history::Post { offset: *stamp, author: value.author.clone(), text: value.text.clone() })
     }
 
     pub(super) fn find(&self, event_id: &EventId) -> Option<Found> {

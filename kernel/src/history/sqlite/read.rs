@@ -8,7 +8,9 @@ use schemas::{
 use super::{Failure, row::Columns};
 use crate::{
     conversation::{ConversationState, Fact, Repeats},
-    history::{Depth, Extent, Found, Listed, Message, Order, Progress, Reaction, Snapshot, StoredEvent},
+    history::{
+        Depth, Extent, Found, Listed, Message, Order, Post, Progress, Reaction, Snapshot, StoredEvent,
+    },
 };
 
 pub(super) fn progress(conn: &Connection, partition: Partition) -> Result<Option<Progress>, Failure> {
@@ -72,6 +74,27 @@ pub(super) fn messages(
         message.reactions = reactions(conn, conversation, &message.message_id)?;
     }
     Ok(messages)
+}
+
+pub(super) fn posts(
+    conn: &Connection,
+    conversation: &ConversationId,
+    extent: Extent,
+) -> Result<Vec<Post>, Failure> {
+    let sql = match extent.order {
+        Order::Ascending => {
+            "SELECT offset, author, text FROM messages
+             WHERE conversation = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset LIMIT ?4"
+        }
+        Order::Descending => {
+            "SELECT offset, author, text FROM messages
+             WHERE conversation = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset DESC LIMIT ?4"
+        }
+    };
+    let (after, up_to, limit) = bounds(extent);
+    all(conn, sql, params![conversation.as_str(), after, up_to, limit], |row| {
+        Ok(Post { offset: row.place(0)?, author: row.parsed(1)?, text: row.parsed(2)? })
+    })
 }
 
 fn message(row: &Columns<'_>) -> Result<Message, Failure> {
@@ -141,34 +164,46 @@ fn known_type(name: &str) -> Result<&'static str, Failure> {
     known.copied().ok_or_else(|| Failure::damaged("type"))
 }
 
+/// What a person's list is made of.
+const LISTED: &str =
+    "SELECT c.conversation, c.title, c.visibility, c.archived, s.standing, c.last_offset, c.last_at, r.up_to
+    FROM standings s JOIN conversations c ON c.conversation = s.conversation
+         LEFT JOIN read_markers r ON r.conversation = s.conversation AND r.user = s.user
+    WHERE s.user = ?1 AND s.standing IN ('member', 'moderator', 'owner')
+          AND c.created_stamp IS NOT NULL AND c.last_offset IS NOT NULL";
+
 pub(super) fn conversations_of(
     conn: &Connection,
     user: &UserId,
     after: Option<&ConversationId>,
     limit: usize,
 ) -> Result<Vec<Listed>, Failure> {
-    let sql =
-        "SELECT c.conversation, c.title, c.visibility, c.archived, s.standing, c.last_offset, c.last_at,
-                      r.up_to
-               FROM standings s JOIN conversations c ON c.conversation = s.conversation
-                    LEFT JOIN read_markers r ON r.conversation = s.conversation AND r.user = s.user
-               WHERE s.user = ?1 AND s.conversation > ?2 AND s.standing IN ('member', 'moderator', 'owner')
-                     AND c.created_stamp IS NOT NULL AND c.last_offset IS NOT NULL
-               ORDER BY s.conversation LIMIT ?3";
+    let sql = format!("{LISTED} AND s.conversation > ?2 ORDER BY s.conversation LIMIT ?3");
     let after = after.map_or("", ConversationId::as_str);
     let limit = length(limit.clamp(1, caps::PAGE_LEN_MAX));
-    all(conn, sql, params![user.as_str(), after, limit], |row| {
-        let last_offset: Offset = row.place(5)?;
-        Ok(Listed {
-            conversation: row.parsed(0)?,
-            title: row.optional(1, Columns::parsed)?,
-            visibility: row.word(2)?,
-            archived: row.flag(3)?,
-            standing: row.word(4)?,
-            last_offset: last_offset.position(),
-            last_at: row.time(6)?,
-            read_up_to: row.optional(7, Columns::place)?.unwrap_or(Position::START),
-        })
+    all(conn, &sql, params![user.as_str(), after, limit], entry)
+}
+
+pub(super) fn listed(
+    conn: &Connection,
+    user: &UserId,
+    conversation: &ConversationId,
+) -> Result<Option<Listed>, Failure> {
+    let sql = format!("{LISTED} AND s.conversation = ?2");
+    first(conn, &sql, params![user.as_str(), conversation.as_str()], entry)
+}
+
+fn entry(row: &Columns<'_>) -> Result<Listed, Failure> {
+    let last_offset: Offset = row.place(5)?;
+    Ok(Listed {
+        conversation: row.parsed(0)?,
+        title: row.optional(1, Columns::parsed)?,
+        visibility: row.word(2)?,
+        archived: row.flag(3)?,
+        standing: row.word(4)?,
+        last_offset: last_offset.position(),
+        last_at: row.time(6)?,
+        read_up_to: row.optional(7, Columns::place)?.unwrap_or(Position::START),
     })
 }
 

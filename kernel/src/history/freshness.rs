@@ -13,17 +13,17 @@ use std::{
 };
 
 use futures_util::future::try_join_all;
-use kernel::{
-    event_log::SharedLog,
-    history::{ReachError, SharedHistory, reach},
-};
 use schemas::{Partition, Position};
 use tokio::time::{Instant, timeout};
+
+use super::{ReachError, SharedHistory, reach};
+use crate::event_log::SharedLog;
 
 /// How long a question waits for the history.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long the log may take to say where it ends.
 const TAIL_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// Waits for the history.
 #[derive(Debug)]
 pub struct Freshness {
