@@ -58,7 +58,7 @@ async fn an_inbox_is_the_same_at_every_node_and_over_a_kill() -> anyhow::Result<
         hears(session, &entry(first, 0, 1, 1)).await?;
     }
     // Over HTTP the store says the same.
-    let over_http = here.api("bob").await?.ask("/v1/inbox").await?;
+    let over_http: Value = here.api("bob").await?.ask("/v1/inbox").await?;
     ensure!(
         over_http == json!({"conversations": [entry(first, 0, 1, 1)], "more": false}),
         "HTTP: {over_http}"

@@ -84,6 +84,11 @@ impl Register {
         self.conversations.get(conversation).map(|followed| followed.place)
     }
 
+    /// How many are told of it.
+    pub(super) fn people_of(&self, conversation: &ConversationId) -> usize {
+        self.conversations.get(conversation).map_or(0, |followed| followed.people.len())
+    }
+
     fn tally(&self, (user, conversation): &Row) -> Option<Tally> {
         self.people.get(user)?.tallies.get(conversation).copied()
     }
@@ -161,9 +166,10 @@ impl Register {
         nobody
     }
 
-    /// Takes the next events of a conversation into account, those from its place up to `up_to`.
-    pub(super) fn follow(&mut self, conversation: &ConversationId, events: &[StoredEvent], up_to: Position) {
+    /// Takes the next events of a conversation into account, from its place on.
+    pub(super) fn follow(&mut self, conversation: &ConversationId, events: &[StoredEvent]) {
         let Some(followed) = self.conversations.get_mut(conversation) else { return };
+        let Some(up_to) = events.last().map(|last| last.offset.position()) else { return };
         for user in &followed.people {
             let person = self.people.get_mut(user);
             let Some(tally) = person.and_then(|person| person.tallies.get_mut(conversation)) else {

@@ -20,8 +20,10 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Conversations, and then entries, that are looked up at once.
 const LOOKUPS_IN_FLIGHT_MAX: usize = 8;
-/// Events that are read at once: they are taken into account for everybody in one go.
+/// Events that are read at once.
 const EVENTS_LEN: usize = 100;
+/// Most events, counted for each person, that are taken into account in one go: sessions that come and go wait meanwhile.
+const STEPS_LEN: usize = 10_000;
 /// Most news in one letter, so that the thread of a shard has other things to do in between.
 const NEWS_LEN_MAX: usize = 100;
 
@@ -88,8 +90,10 @@ impl Inboxes {
             let (up_to, order) = (Position::new(u64::MAX), Order::Ascending);
             let extent = Extent { after: from, up_to, order, limit: EVENTS_LEN };
             let events = self.mirror.history().events(conversation, extent).await?;
-            let Some(last) = events.last() else { return Ok(()) };
-            self.register.lock().follow(conversation, &events, last.offset.position());
+            let people = self.register.lock().people_of(conversation);
+            for events in events.chunks((STEPS_LEN / people.max(1)).max(1)) {
+                self.register.lock().follow(conversation, events);
+            }
             if events.len() < EVENTS_LEN {
                 return Ok(());
             }

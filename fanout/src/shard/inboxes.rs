@@ -62,3 +62,6 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ fn register() -> Register {
 }
 
 fn follow(register: &mut Register, events: &[StoredEvent]) {
-    register.follow(&"tea".parse().unwrap(), events, events.last().unwrap().offset.position());
+    register.follow(&"tea".parse().unwrap(), events);
 }
 
 /// Who is told of which offset and how much that is unread; nothing of that: they are gone.
