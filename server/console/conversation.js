@@ -54,8 +54,9 @@ export class Conversation {
   }
 
   close() {
+    // Who looks elsewhere at once has read it all the same.
+    if (this.readTimer) this.tellRead();
     this.closed = true;
-    clearTimeout(this.readTimer);
     this.socket.unsubscribe(this.id);
   }
 
@@ -225,13 +226,16 @@ export class Conversation {
   /** Everything that is shown was read. Told to the server a little later, once for many. */
   markRead() {
     if (this.readTimer || !this.role) return;
-    this.readTimer = setTimeout(() => {
-      this.readTimer = null;
-      const upTo = this.timeline.end ?? 0;
-      if (this.closed || upTo <= this.readUpTo || !this.socket.connected) return;
-      this.readUpTo = upTo;
-      // A marker that got lost is made good by the next.
-      this.socket.rpc("read.move", { conversation: this.id, up_to: upTo }).catch(() => {});
-    }, READ_MARKER_MS);
+    this.readTimer = setTimeout(() => this.tellRead(), READ_MARKER_MS);
+  }
+
+  tellRead() {
+    clearTimeout(this.readTimer);
+    this.readTimer = null;
+    const upTo = this.timeline.end ?? 0;
+    if (this.closed || upTo <= this.readUpTo || !this.socket.connected) return;
+    this.readUpTo = upTo;
+    // A marker that got lost is made good by the next.
+    this.socket.rpc("read.move", { conversation: this.id, up_to: upTo }).catch(() => {});
   }
 }

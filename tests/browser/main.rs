@@ -7,7 +7,7 @@ use serde_json::Value;
 use tests::{Server, tools};
 
 /// Steps that `chat.mjs` goes through.
-const STEPS: usize = 8;
+const STEPS: usize = 9;
 
 #[tokio::test]
 async fn two_people_chat_in_a_browser_and_a_kill_costs_them_nothing() -> anyhow::Result<()> {

@@ -22,11 +22,12 @@ let pages;
 let asked;
 let subscribed;
 let troubles;
+let called;
 
 beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
-  [pages, asked, subscribed, troubles] = [[], [], [], []];
+  [pages, asked, subscribed, troubles, called] = [[], [], [], [], []];
 });
 
 function conversation() {
@@ -35,7 +36,10 @@ function conversation() {
     subscribe: (channel, position, handlers) => subscribed.push({ channel, position, handlers }),
     unsubscribe: () => {},
     presence: () => {},
-    rpc: () => new Promise(() => {}),
+    rpc: (method, data) => {
+      called.push([method, data]);
+      return new Promise(() => {});
+    },
   };
   const api = {
     conversation: async () => ({ conversation: "tea", members: [{ user: "ann", role: "owner" }] }),
@@ -115,4 +119,21 @@ test("a closed conversation takes nothing of what is still on its way", async ()
   open.close();
   await opening;
   assert.deepEqual(subscribed, []);
+});
+
+test("what is shown is read a little later, or when one looks elsewhere before that", async () => {
+  for (const elsewhere of [false, true]) {
+    [called, pages] = [[], [page(5, [message(5, "m-1")])]];
+    const open = conversation();
+    await open.open();
+    open.markRead();
+    open.markRead();
+    assert.deepEqual(called, []);
+    if (elsewhere) open.close();
+    else mock.timers.tick(2_000);
+    assert.deepEqual(called, [["read.move", { conversation: "tea", up_to: 5 }]]);
+    open.close();
+    mock.timers.tick(10_000);
+    assert.equal(called.length, 1);
+  }
 });

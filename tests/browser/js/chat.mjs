@@ -213,6 +213,39 @@ await step("a reload shows the same", async () => {
   assert.deepEqual(await ann.settled(said.length), before);
 });
 
+await step("what is unread is counted in the list, until it is read", async () => {
+  const listed = (conversation) => ann.page.locator(`#conversations [data-conversation="${conversation}"]`);
+  const counted = (text) => {
+    const look = (wanted) => {
+      const count = document.querySelector('#conversations [data-conversation="tea"] .unread');
+      return (count?.firstChild.textContent ?? null) === wanted;
+    };
+    return ann.page.waitForFunction(look, text);
+  };
+  // Who says something has read what stood before.
+  await ann.say("one moment");
+  said.push("one moment");
+  await ann.settled(said.length);
+  await ann.id("new-conversation").click();
+  await ann.id("conversation-id-input").fill("den");
+  await ann.id("create-conversation").click();
+  await ann.page.waitForFunction(() => location.hash === "#c=den");
+  for (const text of ["where are you", "@ann, tea?"]) {
+    await bob.say(text);
+    said.push(text);
+  }
+  await bob.settled(said.length);
+  await counted("@ 2");
+  await listed("tea").click();
+  await ann.settled(said.length);
+  await counted(null);
+  await listed("den").click();
+  await ann.page.waitForFunction(() => location.hash === "#c=den");
+  await counted(null);
+  await listed("tea").click();
+  await ann.settled(said.length);
+});
+
 await step("a phone shows no more than its width", async () => {
   const eve = await Person.arrive("eve", { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
   const fits = async (where) => {
