@@ -15,6 +15,28 @@ pub fn of_process(pid: u32) -> Option<Duration> {
     of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// Somebody whose processor time is read again and again.
+#[derive(Debug, Clone)]
+pub struct Clock(String);
+
+impl Clock {
+    /// That of a process, with all its threads.
+    pub fn of_process(pid: u32) -> Self {
+        Self(format!("/proc/{pid}/stat"))
+    }
+
+    /// That of the thread that asks, whoever reads it.
+    pub fn of_this_thread() -> Self {
+        let thread = fs::read_link("/proc/thread-self").unwrap_or_default();
+        Self(format!("/proc/{}/stat", thread.display()))
+    }
+
+    /// What was used up to now; `None` if they are gone, or where the system does not tell.
+    pub fn now(&self) -> Option<Duration> {
+        of(&fs::read_to_string(&self.0).ok()?)
+    }
+}
+
 /// What was used between two such readings.
 pub fn between(before: Option<Duration>, after: Option<Duration>) -> Option<Duration> {
     Some(after?.saturating_sub(before?))

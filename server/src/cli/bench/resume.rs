@@ -18,11 +18,11 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-use super::{OwnServerArgs, filling, process::Server};
+use super::{OwnServerArgs, filling};
 use crate::{
     client::Client,
     cpu,
-    measure::{Latencies, Schedule, Session, pushes},
+    measure::{Latencies, Schedule, Server, Session, pushes},
 };
 
 const DEEP: &str = "deep";
@@ -147,7 +147,7 @@ async fn measure(server: &Server, args: &ResumeArgs) -> anyhow::Result<Report> {
 
 /// A session that begins at the start and reads until it has what stands before `last`.
 async fn catch_up(server: &Server, last: u64, epoch: &str) -> anyhow::Result<CaughtUp> {
-    let mut session = Session::connect(&server.address, server.token()).await?;
+    let mut session = Session::connect(server.address(), server.token()).await?;
     let mut seen = CaughtUp::default();
     for offset in session.subscribe(DEEP, Some((0, epoch))).await? {
         seen.take(Some(offset))?;
@@ -198,7 +198,7 @@ impl Others {
         let mut tasks = JoinSet::new();
         let marked: Arc<str> = format!("\"text\":\"{run} ").into();
         for _ in 0..WITNESSES {
-            let mut session = Session::connect(&server.address, server.token()).await?;
+            let mut session = Session::connect(server.address(), server.token()).await?;
             session.subscribe(LIVE, None).await?;
             let (latencies, marked) = (Arc::clone(&latencies), Arc::clone(&marked));
             tasks.spawn(async move {
