@@ -11,6 +11,7 @@
 //! Invariant: the load has one processor and what is measured another ([`Cores`]), where there are two.
 
 mod cores;
+mod crowd;
 mod dialect;
 mod drive;
 mod files;
@@ -25,6 +26,7 @@ mod session;
 mod work;
 
 pub use cores::Cores;
+pub use crowd::{CameIn, Held, come_in, hold};
 pub use dialect::{Channels, Dialect, Step, Until};
 pub use drive::{Drive, Pace, Ran};
 pub use files::make_room;

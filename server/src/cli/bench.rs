@@ -2,6 +2,8 @@
 //!
 //! - `post`: how fast messages are accepted;
 //! - `fanout`: what it takes to deliver them;
+//! - `idle`: what a session holds that does nothing;
+//! - `connect`: what it takes to let one in;
 //! - `resume`: how fast a session that is far behind catches up, and what that costs the others;
 //! - `storm`: how long it takes until all are back who were dropped at once.
 
@@ -20,9 +22,12 @@ use tempfile::TempDir;
 use super::args::DATA_DEFAULT;
 use crate::measure::{Cores, Server};
 
+mod connect;
+mod crowd;
 mod fanout;
 mod filling;
 mod floor;
+mod idle;
 mod load;
 mod post;
 mod resume;
@@ -39,6 +44,8 @@ pub(super) struct BenchArgs {
 enum What {
     Post(post::PostArgs),
     Fanout(fanout::FanoutArgs),
+    Idle(idle::IdleArgs),
+    Connect(connect::ConnectArgs),
     Resume(resume::ResumeArgs),
     Storm(storm::StormArgs),
 }
@@ -111,6 +118,8 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Post(args) => post::run(args).await,
         What::Fanout(args) => fanout::run(args).await,
+        What::Idle(args) => idle::run(args).await,
+        What::Connect(args) => connect::run(args).await,
         What::Resume(args) => resume::run(args).await,
         What::Storm(args) => storm::run(args).await,
     }

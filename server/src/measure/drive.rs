@@ -60,6 +60,8 @@ pub struct Drive<'a> {
     dialect: &'a dyn Dialect,
     address: SocketAddr,
     poll: Poll,
+    /// Ends a wait when a message is due.
+    waker: Arc<Waker>,
     events: Events,
     buffer: Vec<u8>,
     sockets: Vec<Socket>,
@@ -128,10 +130,13 @@ impl<'a> Drive<'a> {
             publishers: Vec::new(),
             before: 0,
         };
+        let poll = Poll::new().context("no way to wait for connections")?;
+        let waker = Arc::new(Waker::new(poll.registry(), DUE)?);
         Ok(Self {
             dialect,
             address,
-            poll: Poll::new().context("no way to wait for connections")?,
+            poll,
+            waker,
             events: Events::with_capacity(EVENTS_LEN),
             buffer: vec![0; BUFFER_LEN],
             sockets: Vec::new(),
@@ -143,11 +148,13 @@ impl<'a> Drive<'a> {
         })
     }
 
-    /// Lets so many sessions come in, in turn to each conversation. `told` hears now and then how many are in.
+    /// Lets so many sessions come in, in turn to each conversation. `told` hears now and then how many are in. Gives how
+    /// long that took.
     ///
     /// # Errors
     /// The server refuses.
-    pub fn join(&mut self, sessions: u64, mut told: impl FnMut(u64)) -> anyhow::Result<()> {
+    pub fn join(&mut self, sessions: u64, mut told: impl FnMut(u64)) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
         let conversations = self.conversations.len() as u64;
         self.come_in(sessions, &mut told, |drive, number| {
             let index = usize::try_from(number % conversations)?;
@@ -155,7 +162,8 @@ impl<'a> Drive<'a> {
             conversation.counted.another_session();
             let steps = drive.dialect.joining(number, conversation.name)?;
             Socket::connect(drive.address, index, true, steps)
-        })
+        })?;
+        Ok(begun.elapsed())
     }
 
     /// Lets those come in who publish: so many to each conversation. Where whoever publishes is told of it too, sessions
@@ -273,7 +281,7 @@ impl<'a> Drive<'a> {
             conversation.before = conversation.counted.published();
         }
         self.due = Some(schedule);
-        let keeper = TimeKeeper::start(schedule, total, Waker::new(self.poll.registry(), DUE)?)?;
+        let keeper = TimeKeeper::start(schedule, total, Arc::clone(&self.waker))?;
         let mut published = 0;
         while published < total || self.in_flight() {
             self.wait()?;
@@ -379,7 +387,7 @@ struct Shared {
 
 impl TimeKeeper {
     /// Wakes somebody whenever one of `total` messages is due.
-    fn start(schedule: Schedule, total: u64, waker: Waker) -> anyhow::Result<Self> {
+    fn start(schedule: Schedule, total: u64, waker: Arc<Waker>) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared { due: AtomicU64::new(0), over: AtomicBool::new(false) });
         let told = Arc::clone(&shared);
         let keep = move || {
