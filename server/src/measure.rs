@@ -31,7 +31,7 @@ pub use dialect::{Channels, Dialect, Step, Until};
 pub use drive::{Drive, Pace, Ran};
 pub use files::make_room;
 pub use floor::{Floor, Lines};
-pub use frame::{client_frame, pushes, text_frame, upgrade};
+pub use frame::{client_frame, lines, pushes, text_frame, upgrade};
 pub use latencies::Latencies;
 pub use process::{Process, memory_of};
 pub use row::Row;

@@ -24,15 +24,19 @@ const MASK: [u8; 4] = [0; 4];
 const HEAD_LEN_MAX: usize = 4 * 1_024;
 
 /// The pushes in a payload.
-pub fn pushes(mut payload: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = from_fn(move || {
+pub fn pushes(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    lines(payload).filter(|line| line.starts_with(b"{\"push\""))
+}
+
+/// The lines of a payload, without their ends.
+pub fn lines(mut payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    from_fn(move || {
         let rest = payload;
         // Not a split at each byte that fits: this one looks at many bytes at a time.
         let len = payload.skip_until(b'\n').ok().filter(|len| *len > 0)?;
         let line = rest.get(..len)?;
         Some(line.strip_suffix(b"\n").unwrap_or(line))
-    });
-    lines.filter(|line| line.starts_with(b"{\"push\""))
+    })
 }
 
 /// A frame as a server sends it.

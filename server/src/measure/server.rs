@@ -12,8 +12,11 @@ use anyhow::{Context, bail};
 use kernel::{
     clock::{Clock, SystemClock},
     identity::TokenKey,
+    random,
 };
 use schemas::UserId;
+use serde::de::IgnoredAny;
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{Cores, Process};
@@ -80,6 +83,21 @@ impl Server {
     pub async fn client(&self) -> anyhow::Result<Client> {
         let url = format!("http://{}", self.address).parse()?;
         Client::resolve(&Target::Url { url, token: self.token.clone() }).await
+    }
+
+    /// Makes so many conversations that nobody uses.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn fresh_conversations(&self, count: u32) -> anyhow::Result<Vec<String>> {
+        let (client, run) = (self.client().await?, random::name(6));
+        let names: Vec<_> = (0..count).map(|number| format!("bench-{run}-{number}")).collect();
+        for name in &names {
+            let body = json!({"conversation": name}).to_string();
+            let _: IgnoredAny =
+                client.post(&["v1", "conversations"], "application/json", body.into()).await?;
+        }
+        Ok(names)
     }
 
     /// A token of [the owner of what is imported](DEV_USER), with the scope `admin`.

@@ -62,18 +62,27 @@ pub struct Percentiles {
     pub max_ms: f64,
 }
 
+/// What is done before anything counts, at most.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Some servers say that somebody is in a moment before they deliver to them.
+const SETTLE: Duration = Duration::from_millis(100);
+
 impl Work {
-    /// Does it for `warm_up` without counting, and then for `time`. To be called on the thread that is the load.
+    /// In which every frame carries one message.
+    pub const ONE_FRAME: Self = Self { conversations: 1, sessions: 10, pace: Pace::InFlight(1) };
+
+    /// Does it for a while without counting, and then for `time`. To be called on the thread that is the load.
     ///
     /// # Errors
     /// The server fails, or the system does not tell its processor time.
-    pub fn measure(&self, place: &Place<'_>, warm_up: Duration, time: Duration) -> anyhow::Result<Taken> {
+    pub fn measure(&self, place: &Place<'_>, time: Duration) -> anyhow::Result<Taken> {
         let conversations = place.conversations.get(..usize::try_from(self.conversations)?);
         let conversations = conversations.context("fewer names than conversations")?;
         let mut drive = Drive::new(place.dialect, place.address, conversations)?;
         drive.join(u64::from(self.sessions), |_| {})?;
         drive.bring_publishers(self.publishers())?;
-        drive.run(self.pace, warm_up)?;
+        drive.stay(SETTLE)?;
+        drive.run(self.pace, WARM_UP.min(time))?;
         let load = cpu::Clock::of_this_thread();
         let before = (place.clock.now(), load.now());
         let ran = drive.run(self.pace, time)?;

@@ -3,7 +3,6 @@
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::fanout::fresh_conversations;
 use crate::{
     cpu,
     measure::{Channels, Cores, Place, Server, make_room, on_the_load},
@@ -34,7 +33,7 @@ impl CrowdArgs {
         cores: Option<Cores>,
         work: impl FnOnce(&Place<'_>, u64, &ProgressBar) -> anyhow::Result<R> + Send + 'static,
     ) -> anyhow::Result<R> {
-        let conversations = fresh_conversations(&server.client().await?, self.conversations).await?;
+        let conversations = server.fresh_conversations(self.conversations).await?;
         let dialect = Channels::with_tokens(server.token_key()?);
         let (address, clock): (_, cpu::Clock) = (server.socket_address()?, server.process().clock());
         let sessions = u64::from(self.sessions);

@@ -8,23 +8,15 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Serialize, de::IgnoredAny};
-use serde_json::json;
+use serde::Serialize;
 
 use super::OwnServerArgs;
-use crate::{
-    client::Client,
-    measure::{
-        Channels, Cores, Floor, Lines, Pace, Percentiles, Place, Row, Server, Taken, Work, make_room,
-        on_the_load,
-    },
+use crate::measure::{
+    Channels, Cores, Floor, Lines, Percentiles, Place, Row, Server, Taken, Work, make_room, on_the_load,
 };
 
-/// The work by which it is found how long a frame is, and how long that takes.
-const FRAME: Work = Work { conversations: 1, sessions: 10, pace: Pace::InFlight(1) };
+/// How long it takes to find how long a frame is.
 const FRAME_TIME: Duration = Duration::from_millis(200);
-/// Before each measurement.
-const WARM_UP: Duration = Duration::from_secs(1);
 /// Between two signs of life.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -99,8 +91,8 @@ async fn measure(
     rows: &[Row],
     args: &FanoutArgs,
 ) -> anyhow::Result<Report> {
-    let (client, time) = (server.client().await?, Duration::from_secs(args.seconds));
-    let first = ours(server, &client, cores, FRAME, FRAME_TIME).await?;
+    let time = Duration::from_secs(args.seconds);
+    let first = ours(server, cores, Work::ONE_FRAME, FRAME_TIME).await?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -118,7 +110,7 @@ async fn measure(
         let before = floor(frame_bytes, cores, work, time).await?;
         progress.inc(1);
         told("tidings");
-        let ours = ours(server, &client, cores, work, time).await?;
+        let ours = ours(server, cores, work, time).await?;
         progress.inc(1);
         told("floor");
         let after = floor(frame_bytes, cores, work, time).await?;
@@ -134,19 +126,13 @@ async fn measure(
     })
 }
 
-async fn ours(
-    server: &Server,
-    client: &Client,
-    cores: Option<Cores>,
-    work: Work,
-    time: Duration,
-) -> anyhow::Result<Taken> {
-    let conversations = fresh_conversations(client, work.conversations).await?;
+async fn ours(server: &Server, cores: Option<Cores>, work: Work, time: Duration) -> anyhow::Result<Taken> {
+    let conversations = server.fresh_conversations(work.conversations).await?;
     let dialect = Channels::with_tokens(server.token_key()?);
     let (address, clock) = (server.socket_address()?, server.process().clock());
     on_the_load(cores, move || {
         let place = Place { dialect: &dialect, address, clock, conversations: &conversations };
-        work.measure(&place, WARM_UP.min(time), time)
+        work.measure(&place, time)
     })
     .await
 }
@@ -162,20 +148,9 @@ async fn floor(
         let conversations: Vec<_> = (0..work.conversations).map(|number| number.to_string()).collect();
         let (address, clock) = (floor.address, floor.clock.clone());
         let place = Place { dialect: &Lines, address, clock, conversations: &conversations };
-        work.measure(&place, WARM_UP.min(time), time)
+        work.measure(&place, time)
     })
     .await
-}
-
-/// Makes conversations that nobody uses.
-pub(super) async fn fresh_conversations(client: &Client, count: u32) -> anyhow::Result<Vec<String>> {
-    let run = kernel::random::name(6);
-    let names: Vec<_> = (0..count).map(|number| format!("bench-{run}-{number}")).collect();
-    for name in &names {
-        let body = json!({"conversation": name}).to_string();
-        let _: IgnoredAny = client.post(&["v1", "conversations"], "application/json", body.into()).await?;
-    }
-    Ok(names)
 }
 
 impl Measured {
