@@ -4,8 +4,10 @@
 //! - `fanout`: what it takes to deliver them;
 //! - `idle`: what a session holds that does nothing;
 //! - `connect`: what it takes to let one in;
+//! - `slow`: what a session that stops reading does to the others;
 //! - `resume`: how fast a session that is far behind catches up, and what that costs the others;
-//! - `storm`: how long it takes until all are back who were dropped at once.
+//! - `storm`: how long it takes until all are back who were dropped at once;
+//! - `replay`: how fast a conversation is read again.
 
 use std::{
     env,
@@ -22,6 +24,7 @@ use tempfile::TempDir;
 use super::args::DATA_DEFAULT;
 use crate::measure::{Cores, Server};
 
+mod caught_up;
 mod connect;
 mod crowd;
 mod fanout;
@@ -29,8 +32,11 @@ mod filling;
 mod floor;
 mod idle;
 mod load;
+mod memory;
 mod post;
+mod replay;
 mod resume;
+mod slow;
 mod storm;
 
 /// Measure a server
@@ -46,8 +52,10 @@ enum What {
     Fanout(fanout::FanoutArgs),
     Idle(idle::IdleArgs),
     Connect(connect::ConnectArgs),
+    Slow(slow::SlowArgs),
     Resume(resume::ResumeArgs),
     Storm(storm::StormArgs),
+    Replay(replay::ReplayArgs),
 }
 
 /// Where a server of the measurement's own is, and how the result is told.
@@ -120,8 +128,10 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         What::Fanout(args) => fanout::run(args).await,
         What::Idle(args) => idle::run(args).await,
         What::Connect(args) => connect::run(args).await,
+        What::Slow(args) => slow::run(args).await,
         What::Resume(args) => resume::run(args).await,
         What::Storm(args) => storm::run(args).await,
+        What::Replay(args) => replay::run(args).await,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     env,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -81,8 +81,16 @@ impl Server {
     /// # Errors
     /// It does not answer.
     pub async fn client(&self) -> anyhow::Result<Client> {
+        Client::resolve(&self.target()?).await
+    }
+
+    /// What [such a client](Self::client) is made from.
+    ///
+    /// # Errors
+    /// Its address is none.
+    pub fn target(&self) -> anyhow::Result<Target> {
         let url = format!("http://{}", self.address).parse()?;
-        Client::resolve(&Target::Url { url, token: self.token.clone() }).await
+        Ok(Target::Url { url, token: self.token.clone() })
     }
 
     /// Makes so many conversations that nobody uses.
@@ -111,6 +119,11 @@ impl Server {
     /// It cannot be read.
     pub fn token_key(&self) -> anyhow::Result<TokenKey> {
         self.dir.token_key()
+    }
+
+    /// The file of its history.
+    pub fn history(&self) -> PathBuf {
+        self.dir.history()
     }
 
     /// `HOST:PORT`.

@@ -1,10 +1,11 @@
 //! A session that costs its client little: frames are cut from the bytes, and nothing in them is parsed.
 
-use std::time::Instant;
+use std::{io, time::Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -42,6 +43,16 @@ impl Session {
     /// A session on a connection over which nothing but frames goes.
     pub fn over(stream: TcpStream) -> Self {
         Self { stream, buffer: Vec::with_capacity(READ_LEN), commands: 0 }
+    }
+
+    /// Lets the system hold as little as it can of what was not read yet, so that a session that does not read is soon one
+    /// that nothing more can be sent to.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn hold_little(&self) -> io::Result<()> {
+        // The system takes its least instead.
+        SockRef::from(&self.stream).set_recv_buffer_size(1)
     }
 
     /// Subscribes to a conversation, from now on or from a position (offset and epoch); gives the offsets of the events that
