@@ -5,7 +5,9 @@ use std::iter::from_fn;
 
 use anyhow::Context;
 
-/// A frame that carries text.
+/// A frame that goes on with the message of the one before.
+pub(super) const MORE: u8 = 0;
+/// A frame that carries text, or the beginning of one.
 pub(super) const TEXT: u8 = 1;
 /// A frame that ends the connection.
 pub(super) const CLOSE: u8 = 8;
@@ -77,8 +79,21 @@ fn head(opcode: u8, len: usize, masked: u8) -> anyhow::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The first frame if it is whole: its type, what it carries, and its length.
-pub(super) fn first(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
+/// A frame that was cut.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Frame<'a> {
+    /// Its type.
+    pub(super) opcode: u8,
+    /// Whether the message ends with it.
+    pub(super) is_last: bool,
+    /// What it carries.
+    pub(super) payload: &'a [u8],
+    /// Its own length, with its head.
+    pub(super) len: usize,
+}
+
+/// The first frame if it is whole.
+pub(super) fn first(bytes: &[u8]) -> Option<Frame<'_>> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     let (len, rest) = match second {
         LEN_IN_TWO => {
@@ -91,7 +106,8 @@ pub(super) fn first(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
         len => (usize::from(len), rest),
     };
     let payload = rest.get(..len)?;
-    Some((first & 0x0f, payload, bytes.len() - rest.len() + len))
+    let len = bytes.len() - rest.len() + len;
+    Some(Frame { opcode: first & 0x0f, is_last: first & FINAL != 0, payload, len })
 }
 
 /// Where the head of an answer to a handshake ends; `None`: not yet.
@@ -138,8 +154,8 @@ mod tests {
             let whole = bytes.len();
             assert_eq!(first(&bytes[..whole - 1]), None, "{len}");
             bytes.push(FINAL);
-            let (opcode, payload, frame_len) = first(&bytes).unwrap();
-            assert_eq!((opcode, payload.len(), frame_len), (TEXT, len, whole));
+            let frame = first(&bytes).unwrap();
+            assert_eq!((frame.opcode, frame.payload.len(), frame.len), (TEXT, len, whole));
         }
     }
 
@@ -147,7 +163,8 @@ mod tests {
     fn frames_that_are_made_are_cut_to_what_they_carry() {
         for payload in [&b""[..], b"{}", &[b'x'; 126], &vec![b'x'; 60_000]] {
             let frame = text_frame(payload).unwrap();
-            assert_eq!(first(&frame), Some((TEXT, payload, frame.len())));
+            let cut = Frame { opcode: TEXT, is_last: true, payload, len: frame.len() };
+            assert_eq!(first(&frame), Some(cut));
             // Between head and payload stands the mask.
             assert_eq!(client_frame(payload).unwrap().len(), frame.len() + MASK.len());
         }

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::frame;
+use super::frame::{self, Frame};
 
 /// What a server sends to see whether the session lives, and what it wants to hear.
 const PING: &[u8] = b"{}";
@@ -45,14 +45,13 @@ impl Session {
         Self { stream, buffer: Vec::with_capacity(READ_LEN), commands: 0 }
     }
 
-    /// Lets the system hold as little as it can of what was not read yet, so that a session that does not read is soon one
-    /// that nothing more can be sent to.
+    /// Lets the system hold about so many bytes that were not read yet, or its least: with little, a session that does not read is soon
+    /// one that nothing more can be sent to.
     ///
     /// # Errors
     /// The connection is gone.
-    pub fn hold_little(&self) -> io::Result<()> {
-        // The system takes its least instead.
-        SockRef::from(&self.stream).set_recv_buffer_size(1)
+    pub fn hold(&self, bytes: usize) -> io::Result<()> {
+        SockRef::from(&self.stream).set_recv_buffer_size(bytes)
     }
 
     /// Subscribes to a conversation, from now on or from a position (offset and epoch); gives the offsets of the events that
@@ -158,7 +157,9 @@ impl Session {
     /// Takes whole frames out of the buffer.
     fn take_frames(&mut self, mut take: impl FnMut(&[u8]) -> Taking) -> anyhow::Result<()> {
         let mut taken = 0;
-        while let Some((opcode, payload, len)) = frame::first(self.buffer.get(taken..).unwrap_or_default()) {
+        while let Some(Frame { opcode, payload, len, .. }) =
+            frame::first(self.buffer.get(taken..).unwrap_or_default())
+        {
             ensure!(
                 opcode == frame::TEXT,
                 "the server sent a frame of type {opcode}: {}",

@@ -29,6 +29,9 @@ use crate::{
 const CONVERSATION: &str = "slow";
 /// Bytes of a message.
 const MESSAGE_LEN: usize = 200;
+/// What the system holds for the session while it does not read, in bytes, and when it does.
+const HELD_STOPPED: usize = 4 * 1_024;
+const HELD_READING: usize = 1 << 20;
 /// How long the session may wait for the next events when it reads again.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often it may have to come back.
@@ -164,7 +167,7 @@ impl<'a> Slow<'a> {
         let seen = CaughtUp { events: 0, last: known };
         let session = Session::connect(server.address(), server.token()).await?;
         let mut slow = Self { server, session, epoch, seen, returns: 0 };
-        slow.session.hold_little()?;
+        slow.session.hold(HELD_STOPPED)?;
         slow.subscribe().await?;
         Ok(slow)
     }
@@ -179,6 +182,7 @@ impl<'a> Slow<'a> {
 
     /// Reads until it has what stands before `last`, and comes back if it has been closed.
     async fn catch_up(&mut self, last: u64) -> anyhow::Result<()> {
+        self.session.hold(HELD_READING)?;
         while self.seen.last < last {
             let (seen, mut outcome) = (&mut self.seen, Ok(()));
             let next = self.session.next(|payload, _| {

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
+    mem,
     net::SocketAddr,
     vec,
 };
@@ -11,7 +12,7 @@ use mio::net::TcpStream;
 
 use crate::measure::{
     dialect::{Dialect, Step, Until},
-    frame,
+    frame::{self, Frame},
 };
 
 /// See the module.
@@ -28,6 +29,8 @@ pub(super) struct Socket {
     awaited: Option<Until>,
     /// The beginning of a frame that is not whole yet.
     rest: Vec<u8>,
+    /// The beginning of a message that comes in several frames.
+    message: Vec<u8>,
     /// What the system did not take yet.
     unsent: Vec<u8>,
 }
@@ -55,8 +58,8 @@ impl Socket {
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream);
         let steps = steps.into_iter();
-        let (rest, unsent) = (Vec::new(), Vec::new());
-        Ok(Self { stream, conversation, gets, came: 0, steps, awaited: None, rest, unsent })
+        let (rest, message, unsent) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { stream, conversation, gets, came: 0, steps, awaited: None, rest, message, unsent })
     }
 
     /// Says what comes next; gives whether that was all.
@@ -129,10 +132,17 @@ impl Socket {
                 came.joined |= self.go_on()?;
                 continue;
             }
-            let Some((opcode, payload, len)) = frame::first(rest) else { return Ok(taken) };
+            let Some(Frame { opcode, is_last, payload, len }) = frame::first(rest) else { return Ok(taken) };
             taken += len;
             match opcode {
-                frame::TEXT => self.payload(dialect, payload, came)?,
+                frame::TEXT if is_last => self.payload(dialect, payload, came)?,
+                frame::TEXT | frame::MORE => {
+                    self.message.extend(payload);
+                    if is_last {
+                        let message = mem::take(&mut self.message);
+                        self.payload(dialect, &message, came)?;
+                    }
+                }
                 frame::PING => self.send(&frame::masked(frame::PONG, payload)?)?,
                 frame::PONG => {}
                 frame::CLOSE => bail!("the server ended a session: {}", reason(payload)),
@@ -163,5 +173,98 @@ fn reason(payload: &[u8]) -> String {
     match payload.split_first_chunk() {
         Some((code, text)) => format!("{} {}", u16::from_be_bytes(*code), String::from_utf8_lossy(text)),
         None => "without a word".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::measure::dialect::Channels;
+
+    /// A connection, and the other end of it.
+    fn connected(steps: Vec<Step>) -> (Socket, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = Socket::connect(listener.local_addr().unwrap(), 0, true, steps).unwrap();
+        (socket, listener.accept().unwrap().0)
+    }
+
+    /// Reads until `enough` holds of all that came.
+    fn read(socket: &mut Socket, buffer_len: usize, enough: impl Fn(&Came) -> bool) -> Came {
+        let (mut all, mut buffer) = (Came::default(), vec![0; buffer_len]);
+        while !enough(&all) {
+            let came = socket.read(&Channels::open(), &mut buffer).unwrap();
+            all.deliveries += came.deliveries;
+            all.bytes += came.bytes;
+            all.joined |= came.joined;
+        }
+        all
+    }
+
+    fn text(payload: &str) -> Vec<u8> {
+        frame::text_frame(payload.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn steps_are_said_one_after_the_other() {
+        let until = Until::Begins("{\"id\":1,\"connect\":".to_owned());
+        let steps = vec![
+            Step { says: b"first".to_vec(), until: Until::Upgraded },
+            Step { says: b"second".to_vec(), until },
+        ];
+        let (mut socket, mut server) = connected(steps);
+        assert!(!socket.go_on().unwrap());
+        let mut said = [0; 5];
+        server.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"first");
+        server.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap();
+        read(&mut socket, 1_024, |came| came.bytes > 20);
+        let mut said = [0; 6];
+        server.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"second");
+        // With the result comes what has been delivered meanwhile.
+        server.write_all(&text("{\"id\":1,\"connect\":{}}")).unwrap();
+        server.write_all(&text("{\"push\":1}")).unwrap();
+        let came = read(&mut socket, 1_024, |came| came.joined && came.deliveries > 0);
+        assert_eq!(came.deliveries, 1);
+    }
+
+    #[test]
+    fn what_is_refused_or_closed_is_an_error() {
+        let (mut socket, mut server) = connected(Vec::new());
+        server.write_all(&text("{\"id\":3,\"error\":{\"code\":103}}")).unwrap();
+        let fail = |socket: &mut Socket| loop {
+            if let Err(error) = socket.read(&Channels::open(), &mut [0; 1_024]) {
+                break error.to_string();
+            }
+        };
+        assert!(fail(&mut socket).contains("103"));
+        let (mut socket, mut server) = connected(Vec::new());
+        server.write_all(&[0x88, 5, 0x0b, 0xc4, b'b', b'y', b'e']).unwrap();
+        assert!(fail(&mut socket).contains("3012 bye"));
+        let (mut socket, _) = connected(Vec::new());
+        assert!(fail(&mut socket).contains("closed"));
+    }
+
+    #[test]
+    fn messages_are_counted_however_they_are_cut() {
+        let (mut socket, mut server) = connected(Vec::new());
+        // One message in three frames, a ping between them, and one more.
+        let mut bytes = vec![0x01, 4];
+        bytes.extend(b"{\"pu");
+        bytes.extend([0x00, 4]);
+        bytes.extend(b"sh\":");
+        bytes.extend([0x89, 0, 0x80, 14]);
+        bytes.extend(b"1}\n{\"push\":2}\n");
+        bytes.extend(text("{\"push\":3}"));
+        for byte in &bytes {
+            server.write_all(&[*byte]).unwrap();
+        }
+        let came = read(&mut socket, 32, |came| came.deliveries == 3);
+        assert_eq!((came.bytes, socket.came), (bytes.len() as u64, 3));
+        let mut pong = [0; 6];
+        server.read_exact(&mut pong).unwrap();
+        assert_eq!(pong, [0x8a, 0x80, 0, 0, 0, 0]);
     }
 }
