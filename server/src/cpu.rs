@@ -62,4 +62,22 @@ mod tests {
         assert_eq!(of(stat), Some(Duration::from_millis(1_750)));
         assert_eq!(of("garbage"), None);
     }
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_clock_is_that_of_one_thread_and_goes_on() {
+        let clock = Clock::of_this_thread();
+        let before = clock.now().unwrap();
+        let mut work = 0_u64;
+        while clock.now().unwrap() < before + TICK {
+            work = work.wrapping_add(1);
+        }
+        assert!(work > 0);
+        let other = std::thread::spawn(Clock::of_this_thread).join().unwrap();
+        assert_ne!(other.0, clock.0);
+        // It is gone, or will be in a moment.
+        while other.now().is_some() {
+            std::thread::yield_now();
+        }
+        assert!(Clock::of_process(std::process::id()).now().unwrap() >= before);
+    }
 }
