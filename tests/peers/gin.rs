@@ -24,3 +24,23 @@ impl Dialect for Rooms {
         lines(payload).count() as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_a_payload_is_a_message() {
+        assert_eq!(Rooms.deliveries(b"message 0 xxx"), 1);
+        assert_eq!(Rooms.deliveries(b"message 0 xxx\nmessage 1 xxx\nmessage 2 xxx"), 3);
+    }
+
+    #[test]
+    fn one_comes_in_by_a_handshake_alone_and_publishes_as_one_of_them() {
+        let steps = Rooms.joining(3, "tea").unwrap();
+        assert!(
+            matches!(&steps[..], [Step { says, until: Until::Upgraded }] if says.starts_with(b"GET /ws/tea "))
+        );
+        assert!(Rooms.publishing(0, "tea").unwrap().is_none());
+    }
+}

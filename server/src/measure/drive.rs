@@ -7,7 +7,9 @@
 //! ```
 //!
 //! - `socket`: one connection;
-//! - `counted`: which messages are at all sessions.
+//! - `coming_in`: how they come in;
+//! - `counted`: which messages are at all sessions;
+//! - `time_keeper`: when messages are due.
 //!
 //! Invariant: a delivery counts when its bytes have been read here, and a run ends when every message is at every
 //! session; a message too many or too few is an error.
@@ -15,23 +17,22 @@
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 
 use super::{Dialect, Schedule};
 use counted::Counted;
 use socket::Socket;
+use time_keeper::TimeKeeper;
 
+mod coming_in;
 mod counted;
 mod socket;
+mod time_keeper;
 
 /// Bytes of a text.
 const TEXT_LEN: usize = 200;
@@ -39,8 +40,6 @@ const TEXT_LEN: usize = 200;
 const BUFFER_LEN: usize = 1 << 20;
 /// Connections that are looked at together.
 const EVENTS_LEN: usize = 1_024;
-/// How many come in at a time.
-const JOINING_MAX: u64 = 64;
 /// How long nothing may come.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Of the one who says that a message is due.
@@ -67,6 +66,8 @@ pub struct Drive<'a> {
     sockets: Vec<Socket>,
     conversations: Vec<Conversation<'a>>,
     came: Totals,
+    /// When somebody came in, or a message was published or delivered.
+    moved: Instant,
     /// The conversation of each message that has come to all and was not looked at yet.
     done: Vec<usize>,
     /// When messages of a run were due; `None`: no latencies are taken.
@@ -142,96 +143,11 @@ impl<'a> Drive<'a> {
             sockets: Vec::new(),
             conversations: conversations.iter().map(conversation).collect(),
             came: Totals::default(),
+            moved: Instant::now(),
             done: Vec::new(),
             due: None,
             latencies: Vec::new(),
         })
-    }
-
-    /// Lets so many sessions come in, in turn to each conversation. `told` hears now and then how many are in. Gives how
-    /// long that took.
-    ///
-    /// # Errors
-    /// The server refuses.
-    pub fn join(&mut self, sessions: u64, mut told: impl FnMut(u64)) -> anyhow::Result<Duration> {
-        let begun = Instant::now();
-        let conversations = self.conversations.len() as u64;
-        self.come_in(sessions, &mut told, |drive, number| {
-            let index = usize::try_from(number % conversations)?;
-            let conversation = drive.conversations.get_mut(index).context("a conversation for each turn")?;
-            conversation.counted.another_session();
-            let steps = drive.dialect.joining(number, conversation.name)?;
-            Socket::connect(drive.address, index, true, steps)
-        })?;
-        Ok(begun.elapsed())
-    }
-
-    /// Lets those come in who publish: so many to each conversation. Where whoever publishes is told of it too, sessions
-    /// that are in do so.
-    ///
-    /// # Errors
-    /// The server refuses.
-    pub fn bring_publishers(&mut self, each: u32) -> anyhow::Result<()> {
-        let mut wanted = Vec::new();
-        for (index, conversation) in self.conversations.iter().enumerate() {
-            for _ in 0..each {
-                match self.dialect.publishing(wanted.len() as u64, conversation.name)? {
-                    Some(steps) => wanted.push((index, steps)),
-                    None => return self.sessions_publish(each),
-                }
-            }
-        }
-        let first = self.sockets.len();
-        let (count, mut wanted) = (wanted.len() as u64, wanted.into_iter());
-        self.come_in(
-            count,
-            |_| {},
-            |drive, _| {
-                let (index, steps) = wanted.next().context("as many as are wanted")?;
-                Socket::connect(drive.address, index, false, steps)
-            },
-        )?;
-        for (number, socket) in self.sockets.iter().enumerate().skip(first) {
-            if let Some(conversation) = self.conversations.get_mut(socket.conversation) {
-                conversation.publishers.push(number);
-            }
-        }
-        Ok(())
-    }
-
-    fn sessions_publish(&mut self, each: u32) -> anyhow::Result<()> {
-        let each = usize::try_from(each)?;
-        for (number, socket) in self.sockets.iter().enumerate() {
-            let Some(conversation) = self.conversations.get_mut(socket.conversation) else { continue };
-            if conversation.publishers.len() < each {
-                conversation.publishers.push(number);
-            }
-        }
-        Ok(())
-    }
-
-    fn come_in(
-        &mut self,
-        count: u64,
-        mut told: impl FnMut(u64),
-        mut next: impl FnMut(&mut Self, u64) -> anyhow::Result<Socket>,
-    ) -> anyhow::Result<()> {
-        let before = self.came.joined;
-        let mut begun = 0;
-        while self.came.joined < before + count {
-            while begun < count && begun - (self.came.joined - before) < JOINING_MAX {
-                let mut socket = next(self, begun)?;
-                let token = Token(self.sockets.len());
-                let both = Interest::READABLE | Interest::WRITABLE;
-                self.poll.registry().register(&mut socket.stream, token, both)?;
-                self.came.joined += u64::from(socket.go_on()?);
-                self.sockets.push(socket);
-                begun += 1;
-            }
-            self.wait()?;
-            told(self.came.joined - before);
-        }
-        Ok(())
     }
 
     /// Publishes for so long, and waits until all have all of it.
@@ -240,6 +156,7 @@ impl<'a> Drive<'a> {
     /// A connection ended, a message was refused, or nothing comes any more.
     pub fn run(&mut self, pace: Pace, time: Duration) -> anyhow::Result<Ran> {
         let (before, start) = (self.came, Instant::now());
+        self.moved = start;
         match pace {
             Pace::InFlight(all) => self.keep_in_flight(all, start + time)?,
             Pace::PerSecond(rate) => self.keep_pace(rate, time)?,
@@ -307,6 +224,7 @@ impl<'a> Drive<'a> {
         let publisher = publisher.and_then(|publisher| self.sockets.get_mut(*publisher));
         let frame = self.dialect.publish(number, conversation.name, &text(number))?;
         conversation.counted.publish();
+        self.moved = Instant::now();
         Ok(publisher.context("nobody publishes to a conversation")?.send(&frame)?)
     }
 
@@ -327,17 +245,23 @@ impl<'a> Drive<'a> {
 
     /// Waits until something can be read, and reads it.
     fn wait(&mut self) -> anyhow::Result<()> {
-        let came = self.look(PATIENCE)?;
-        ensure!(came, "nothing came for {} s, and something should", PATIENCE.as_secs());
+        self.look(PATIENCE)?;
+        // Pings come all the time.
+        ensure!(
+            self.moved.elapsed() < PATIENCE,
+            "nothing came for {} s, and something should",
+            PATIENCE.as_secs()
+        );
         Ok(())
     }
 
-    /// The same, but not for ever; gives whether something came.
-    fn look(&mut self, time: Duration) -> anyhow::Result<bool> {
+    /// The same, but nothing need come.
+    fn look(&mut self, time: Duration) -> anyhow::Result<()> {
         match self.poll.poll(&mut self.events, Some(time)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             polled => polled?,
         }
+        let now = Instant::now();
         let conversations = self.conversations.len() as u64;
         for event in &self.events {
             let Some(socket) = self.sockets.get_mut(event.token().0) else { continue };
@@ -346,6 +270,9 @@ impl<'a> Drive<'a> {
             }
             let had = socket.came;
             let came = socket.read(self.dialect, &mut self.buffer)?;
+            if came.joined || came.deliveries > 0 {
+                self.moved = now;
+            }
             self.came.joined += u64::from(came.joined);
             if !socket.gets || came.deliveries == 0 {
                 continue;
@@ -364,7 +291,7 @@ impl<'a> Drive<'a> {
                 }
             }
         }
-        Ok(!self.events.is_empty())
+        Ok(())
     }
 }
 
@@ -372,50 +299,4 @@ impl<'a> Drive<'a> {
 fn text(number: u64) -> String {
     let text = format!("message {number} ");
     format!("{text:x<TEXT_LEN$}")
-}
-
-/// A thread that says when messages are due: to wait for connections is too coarse a clock. It ends when this is dropped.
-struct TimeKeeper {
-    shared: Arc<Shared>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-struct Shared {
-    due: AtomicU64,
-    over: AtomicBool,
-}
-
-impl TimeKeeper {
-    /// Wakes somebody whenever one of `total` messages is due.
-    fn start(schedule: Schedule, total: u64, waker: Arc<Waker>) -> anyhow::Result<Self> {
-        let shared = Arc::new(Shared { due: AtomicU64::new(0), over: AtomicBool::new(false) });
-        let told = Arc::clone(&shared);
-        let keep = move || {
-            for number in 0..total {
-                schedule.wait(number, || told.over.load(Ordering::Relaxed));
-                told.due.store(number + 1, Ordering::Release);
-                if told.over.load(Ordering::Relaxed) || waker.wake().is_err() {
-                    break;
-                }
-            }
-        };
-        let thread = thread::Builder::new().name("bench-time".to_owned()).spawn(keep);
-        Ok(Self { shared, thread: Some(thread.context("cannot start a thread")?) })
-    }
-
-    /// How many messages are due.
-    fn due(&self) -> u64 {
-        self.shared.due.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for TimeKeeper {
-    fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // It does nothing that could panic.
-            let _ = thread.join();
-        }
-    }
 }

@@ -156,3 +156,67 @@ pub async fn on_the_load<R: Send + 'static>(
     thread::Builder::new().name("bench-load".to_owned()).spawn(run).context("cannot start a thread")?;
     told.await.context("the load panicked")?
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use serde::de::IgnoredAny;
+
+    use super::*;
+    use crate::{
+        app::App,
+        client::{Client, Target},
+        data_dir::DataDir,
+        measure::Channels,
+        settings::{DEV_USER, Settings},
+    };
+
+    /// Does the work on a server of this process.
+    async fn done(work: Work, time: Duration) -> Taken {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let app = App::start(&Settings { listen, ..Settings::on(folder.path().join("data")) }).await.unwrap();
+        let target = Target::Folder {
+            data: folder.path().join("data"),
+            user: DEV_USER.parse().unwrap(),
+            create: false,
+        };
+        let client = Client::resolve(&target).await.unwrap();
+        let conversations: Vec<_> = (0..work.conversations).map(|number| format!("c-{number}")).collect();
+        for name in &conversations {
+            let body = format!("{{\"conversation\":\"{name}\"}}");
+            let _: IgnoredAny =
+                client.post(&["v1", "conversations"], "application/json", body.into()).await.unwrap();
+        }
+        let key = DataDir::open(&folder.path().join("data")).unwrap().token_key().unwrap();
+        let address = app.address();
+        let taken = on_the_load(None, move || {
+            let clock = cpu::Clock::of_process(std::process::id());
+            let dialect = Channels::with_tokens(key);
+            work.measure(&Place { dialect: &dialect, address, clock, conversations: &conversations }, time)
+        });
+        let taken = taken.await.unwrap();
+        client.close().await.unwrap();
+        app.stop().await.unwrap();
+        taken
+    }
+
+    #[tokio::test]
+    async fn this_server_delivers_what_is_in_flight_to_every_session() {
+        let work = Work { conversations: 2, sessions: 6, pace: Pace::InFlight(8) };
+        let taken = done(work, Duration::from_millis(50)).await;
+        // Four in each conversation at least, for three sessions.
+        assert!(taken.deliveries >= 24 && taken.deliveries.is_multiple_of(3), "{taken:?}");
+        assert!(taken.bytes > 200.0 && taken.latency.is_none(), "{taken:?}");
+    }
+
+    #[tokio::test]
+    async fn this_server_delivers_what_is_due_to_every_session() {
+        let work = Work { conversations: 2, sessions: 6, pace: Pace::PerSecond(50) };
+        let taken = done(work, Duration::from_millis(100)).await;
+        // Five messages, for three sessions.
+        assert_eq!(taken.deliveries, 15);
+        assert!(taken.latency.unwrap().max_ms > 0.0);
+    }
+}
