@@ -1,11 +1,10 @@
 //! A session that costs its client little: frames are cut from the bytes, and nothing in them is parsed.
 
-use std::{io, time::Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -43,15 +42,6 @@ impl Session {
     /// A session on a connection over which nothing but frames goes.
     pub fn over(stream: TcpStream) -> Self {
         Self { stream, buffer: Vec::with_capacity(READ_LEN), commands: 0 }
-    }
-
-    /// Lets the system hold about so many bytes that were not read yet, or its least: with little, a session that does not read is soon
-    /// one that nothing more can be sent to.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn hold(&self, bytes: usize) -> io::Result<()> {
-        SockRef::from(&self.stream).set_recv_buffer_size(bytes)
     }
 
     /// Subscribes to a conversation, from now on or from a position (offset and epoch); gives the offsets of the events that
