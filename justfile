@@ -53,3 +53,14 @@ console:
 # The real servers, next to what their own clients can do: `just bench-servers --json`, `--help` says more.
 bench-servers *args:
     cargo run --release -p tests --bin bench-servers -- {{args}}
+
+# What this server does, next to what the machine can: all measurements of `tidings bench`, one after the other.
+bench:
+    cargo build --release -p server
+    for what in post fanout idle connect slow resume storm replay; do echo; echo "# $what"; target/release/tidings bench $what || exit 1; done
+
+# Sessions at this server and at two of others, next to one write for each: `just bench-peers --json`, `--help` says more.
+bench-peers *args:
+    mkdir -p target/peers
+    cd tests/load/peers && go build -o ../../../target/peers/ ./centrifuge ./gin
+    cargo run --release -p tests --bin bench-peers -- {{args}}

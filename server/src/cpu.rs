@@ -15,6 +15,28 @@ pub fn of_process(pid: u32) -> Option<Duration> {
     of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// Somebody whose processor time is read again and again.
+#[derive(Debug, Clone)]
+pub struct Clock(String);
+
+impl Clock {
+    /// That of a process, with all its threads.
+    pub fn of_process(pid: u32) -> Self {
+        Self(format!("/proc/{pid}/stat"))
+    }
+
+    /// That of the thread that asks, whoever reads it.
+    pub fn of_this_thread() -> Self {
+        let thread = fs::read_link("/proc/thread-self").unwrap_or_default();
+        Self(format!("/proc/{}/stat", thread.display()))
+    }
+
+    /// What was used up to now; `None` if they are gone, or where the system does not tell.
+    pub fn now(&self) -> Option<Duration> {
+        of(&fs::read_to_string(&self.0).ok()?)
+    }
+}
+
 /// What was used between two such readings.
 pub fn between(before: Option<Duration>, after: Option<Duration>) -> Option<Duration> {
     Some(after?.saturating_sub(before?))
@@ -39,5 +61,23 @@ mod tests {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 100 0 0 0 150 25 0 0 20 0 1 0 5 0 0";
         assert_eq!(of(stat), Some(Duration::from_millis(1_750)));
         assert_eq!(of("garbage"), None);
+    }
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_clock_is_that_of_one_thread_and_goes_on() {
+        let clock = Clock::of_this_thread();
+        let before = clock.now().unwrap();
+        let mut work = 0_u64;
+        while clock.now().unwrap() < before + TICK {
+            work = work.wrapping_add(1);
+        }
+        assert!(work > 0);
+        let other = std::thread::spawn(Clock::of_this_thread).join().unwrap();
+        assert_ne!(other.0, clock.0);
+        // It is gone, or will be in a moment.
+        while other.now().is_some() {
+            std::thread::yield_now();
+        }
+        assert!(Clock::of_process(std::process::id()).now().unwrap() >= before);
     }
 }

@@ -1,10 +1,16 @@
 //! `tidings bench`: what a server does, next to what the machine can.
 //!
 //! - `post`: how fast messages are accepted;
+//! - `fanout`: what it takes to deliver them;
+//! - `idle`: what a session holds that does nothing;
+//! - `connect`: what it takes to let one in;
+//! - `slow`: what a session that stops reading does to the others;
 //! - `resume`: how fast a session that is far behind catches up, and what that costs the others;
-//! - `storm`: how long it takes until all are back who were dropped at once.
+//! - `storm`: how long it takes until all are back who were dropped at once;
+//! - `replay`: how fast a conversation is read again.
 
 use std::{
+    env,
     io::{self, StdoutLock, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -16,14 +22,21 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::args::DATA_DEFAULT;
-use process::Server;
+use crate::measure::{Cores, Server};
 
+mod caught_up;
+mod connect;
+mod crowd;
+mod fanout;
 mod filling;
 mod floor;
+mod idle;
 mod load;
+mod memory;
 mod post;
-mod process;
+mod replay;
 mod resume;
+mod slow;
 mod storm;
 
 /// Measure a server
@@ -36,8 +49,13 @@ pub(super) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     Post(post::PostArgs),
+    Fanout(fanout::FanoutArgs),
+    Idle(idle::IdleArgs),
+    Connect(connect::ConnectArgs),
+    Slow(slow::SlowArgs),
     Resume(resume::ResumeArgs),
     Storm(storm::StormArgs),
+    Replay(replay::ReplayArgs),
 }
 
 /// Where a server of the measurement's own is, and how the result is told.
@@ -57,8 +75,18 @@ impl OwnServerArgs {
         &self,
         measure: impl AsyncFnOnce(&Server) -> anyhow::Result<R>,
     ) -> anyhow::Result<ExitCode> {
+        self.run_on(None, measure).await
+    }
+
+    /// The same with the server on a processor of its own.
+    async fn run_on<R: Report>(
+        &self,
+        cores: Option<Cores>,
+        measure: impl AsyncFnOnce(&Server) -> anyhow::Result<R>,
+    ) -> anyhow::Result<ExitCode> {
+        let program = env::current_exe().context("this program's own file is not known")?;
         let folder = beside(&self.data)?;
-        let server = Server::start(&folder.path().join("data")).await?;
+        let server = Server::start(&program, &folder.path().join("data"), cores).await?;
         let measured = unless_stopped(measure(&server)).await;
         drop(server);
         folder.close().context("cannot remove the temporary folder")?;
@@ -97,8 +125,13 @@ fn tell(report: &impl Report, json: bool) -> anyhow::Result<()> {
 pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Post(args) => post::run(args).await,
+        What::Fanout(args) => fanout::run(args).await,
+        What::Idle(args) => idle::run(args).await,
+        What::Connect(args) => connect::run(args).await,
+        What::Slow(args) => slow::run(args).await,
         What::Resume(args) => resume::run(args).await,
         What::Storm(args) => storm::run(args).await,
+        What::Replay(args) => replay::run(args).await,
     }
 }
 

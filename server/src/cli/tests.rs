@@ -116,6 +116,10 @@ fn wrong_usage_is_refused_with_code_2() {
         "tidings list --url ftp://x --token t",
         "tidings list --url http://x --token t --data y",
         "tidings bench post --rate 0",
+        "tidings bench fanout --sessions 9",
+        "tidings bench fanout --only everything",
+        "tidings bench slow --sessions 1",
+        "tidings bench replay --events 0",
     ] {
         assert_eq!(refused(line).exit_code(), 2, "{line}");
     }

@@ -10,19 +10,12 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::frame::{self, Frame};
+
 /// What a server sends to see whether the session lives, and what it wants to hear.
 const PING: &[u8] = b"{}";
-const TEXT: u8 = 1;
-const FINAL: u8 = 0x80;
-const MASKED: u8 = 0x80;
-/// Says that the length is in the next two bytes.
-const LEN_IN_TWO: u8 = 0x7e;
-/// A mask that changes nothing.
-const MASK: [u8; 4] = [0; 4];
 /// What is read at once, and what the buffer shrinks back to.
 const READ_LEN: usize = 64 * 1_024;
-/// Longest head of an answer to a handshake.
-const HEAD_LEN_MAX: usize = 4 * 1_024;
 
 /// See the module.
 #[derive(Debug)]
@@ -80,20 +73,14 @@ impl Session {
     }
 
     async fn upgrade(&mut self) -> anyhow::Result<()> {
-        let upgrade = "GET /connection/websocket HTTP/1.1\r\nhost: bench\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
-                       sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        self.stream.write_all(upgrade.as_bytes()).await?;
-        let end = b"\r\n\r\n";
-        let head = loop {
-            if let Some(at) = self.buffer.windows(end.len()).position(|bytes| bytes == end) {
-                break self.buffer.drain(..at + end.len()).collect::<Vec<_>>();
+        self.stream.write_all(&frame::upgrade("/connection/websocket")).await?;
+        let head_len = loop {
+            if let Some(len) = frame::upgraded(&self.buffer)? {
+                break len;
             }
-            ensure!(self.buffer.len() < HEAD_LEN_MAX, "the answer to the handshake does not end");
-            ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the server closed the connection");
+            self.read().await?;
         };
-        let status = String::from_utf8_lossy(&head);
-        let status = status.lines().next().unwrap_or_default();
-        ensure!(status.contains(" 101 "), "no session: {status}");
+        self.buffer.drain(..head_len);
         Ok(())
     }
 
@@ -154,18 +141,17 @@ impl Session {
     }
 
     async fn send(&mut self, payload: &[u8]) -> anyhow::Result<()> {
-        let mut frame = head(payload.len(), MASKED)?;
-        frame.extend(MASK);
-        frame.extend(payload);
-        Ok(self.stream.write_all(&frame).await?)
+        Ok(self.stream.write_all(&frame::client_frame(payload)?).await?)
     }
 
     /// Takes whole frames out of the buffer.
     fn take_frames(&mut self, mut take: impl FnMut(&[u8]) -> Taking) -> anyhow::Result<()> {
         let mut taken = 0;
-        while let Some((opcode, payload, len)) = frame(self.buffer.get(taken..).unwrap_or_default()) {
+        while let Some(Frame { opcode, payload, len, .. }) =
+            frame::first(self.buffer.get(taken..).unwrap_or_default())
+        {
             ensure!(
-                opcode == TEXT,
+                opcode == frame::TEXT,
                 "the server sent a frame of type {opcode}: {}",
                 String::from_utf8_lossy(payload)
             );
@@ -183,73 +169,4 @@ impl Session {
 enum Taking {
     On,
     Enough,
-}
-
-/// The pushes in a payload.
-pub fn pushes(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
-    payload.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"push\""))
-}
-
-/// A frame as a server sends it.
-///
-/// # Errors
-/// It is longer than 64 KiB.
-pub fn text_frame(payload: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut frame = head(payload.len(), 0)?;
-    frame.extend(payload);
-    Ok(frame)
-}
-
-fn head(len: usize, masked: u8) -> anyhow::Result<Vec<u8>> {
-    let mut head = vec![FINAL | TEXT];
-    match u8::try_from(len) {
-        Ok(len) if len < LEN_IN_TWO => head.push(masked | len),
-        _ => {
-            head.push(masked | LEN_IN_TWO);
-            head.extend(u16::try_from(len).context("too long for one frame")?.to_be_bytes());
-        }
-    }
-    Ok(head)
-}
-
-/// The first frame if it is whole: its type, what it carries, and its length.
-fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
-    let (&[first, second], rest) = bytes.split_first_chunk()?;
-    let (len, rest) = match second {
-        LEN_IN_TWO => {
-            rest.split_first_chunk().map(|(len, rest)| (usize::from(u16::from_be_bytes(*len)), rest))?
-        }
-        127 => {
-            let (len, rest) = rest.split_first_chunk()?;
-            (usize::try_from(u64::from_be_bytes(*len)).ok()?, rest)
-        }
-        len => (usize::from(len), rest),
-    };
-    let payload = rest.get(..len)?;
-    Some((first & 0x0f, payload, bytes.len() - rest.len() + len))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_of_every_length_are_cut_where_they_end() {
-        for len in [0_usize, 5, 125, 126, 65_535, 65_536] {
-            let mut bytes = vec![FINAL | TEXT];
-            match len {
-                0..126 => bytes.push(u8::try_from(len).unwrap()),
-                126..65_536 => {
-                    bytes.extend([126].into_iter().chain(u16::try_from(len).unwrap().to_be_bytes()));
-                }
-                _ => bytes.extend([127].into_iter().chain((len as u64).to_be_bytes())),
-            }
-            bytes.extend(vec![b'x'; len]);
-            let whole = bytes.len();
-            assert_eq!(frame(&bytes[..whole - 1]), None, "{len}");
-            bytes.push(FINAL);
-            let (opcode, payload, frame_len) = frame(&bytes).unwrap();
-            assert_eq!((opcode, payload.len(), frame_len), (TEXT, len, whole));
-        }
-    }
 }

@@ -30,6 +30,11 @@ pub(super) async fn fill(
         progress.inc(LINES);
     }
     progress.finish_and_clear();
+    newest(client, conversation).await
+}
+
+/// The last position of a conversation, and the epoch, when the history has it.
+pub(super) async fn newest(client: &Client, conversation: &str) -> anyhow::Result<(u64, String)> {
     let path = ["v1", "conversations", conversation, "messages"];
     let query = [("limit", "1".to_owned())];
     let newest: Newest = patiently(|| client.get(&path, &query)).await?;

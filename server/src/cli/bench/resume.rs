@@ -15,14 +15,19 @@ use serde_json::json;
 use tokio::{
     sync::oneshot,
     task::JoinSet,
-    time::{interval, sleep, timeout},
+    time::{sleep, timeout},
 };
 
-use super::{OwnServerArgs, filling, process::Server};
+use super::{
+    OwnServerArgs,
+    caught_up::{CaughtUp, offset},
+    filling,
+    memory::watched,
+};
 use crate::{
     client::Client,
     cpu,
-    measure::{Latencies, Schedule, Session, pushes},
+    measure::{Latencies, Schedule, Server, Session, pushes},
 };
 
 const DEEP: &str = "deep";
@@ -31,7 +36,7 @@ const LIVE: &str = "live";
 const WITNESSES: usize = 10;
 /// Bytes of a message.
 const MESSAGE_LEN: usize = 200;
-/// Between two looks at the server's memory.
+/// Between two looks at how far those who look on are.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// How long the session may wait for the next events.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -92,14 +97,6 @@ struct Others {
     max_ms: f64,
 }
 
-/// What came to the session that caught up.
-#[derive(Debug, Default)]
-struct CaughtUp {
-    events: u64,
-    bytes: u64,
-    last: u64,
-}
-
 pub(super) async fn run(args: ResumeArgs) -> anyhow::Result<ExitCode> {
     args.own.run(async |server| measure(server, &args).await).await
 }
@@ -114,17 +111,8 @@ async fn measure(server: &Server, args: &ResumeArgs) -> anyhow::Result<Report> {
     let others = Others::begin(server, args.rate).await?;
     let (memory_before, cpu_before) = (server.memory(), server.cpu());
     let begun = Instant::now();
-    let (caught_up, memory_most) = {
-        let catching_up = catch_up(server, last, &epoch);
-        tokio::pin!(catching_up);
-        let (mut most, mut look) = (memory_before, interval(LOOK_PAUSE));
-        loop {
-            tokio::select! {
-                done = &mut catching_up => break (done?, most),
-                _ = look.tick() => most = most.max(server.memory()),
-            }
-        }
-    };
+    let (caught_up, memory_most) = watched(server, catch_up(server, last, &epoch)).await;
+    let (caught_up, bytes) = caught_up?;
     let (took, cpu) = (begun.elapsed(), server.cpu());
     let meanwhile = others.end().await?;
     // The conversation's own beginning is an event too.
@@ -134,7 +122,7 @@ async fn measure(server: &Server, args: &ResumeArgs) -> anyhow::Result<Report> {
     let cpu = cpu::between(cpu_before, cpu);
     Ok(Report {
         events: caught_up.events,
-        bytes: caught_up.bytes,
+        bytes,
         seconds: took.as_secs_f64(),
         events_per_s: events / took.as_secs_f64(),
         cpu_us: cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / events),
@@ -146,16 +134,16 @@ async fn measure(server: &Server, args: &ResumeArgs) -> anyhow::Result<Report> {
 }
 
 /// A session that begins at the start and reads until it has what stands before `last`.
-async fn catch_up(server: &Server, last: u64, epoch: &str) -> anyhow::Result<CaughtUp> {
-    let mut session = Session::connect(&server.address, server.token()).await?;
-    let mut seen = CaughtUp::default();
+async fn catch_up(server: &Server, last: u64, epoch: &str) -> anyhow::Result<(CaughtUp, u64)> {
+    let mut session = Session::connect(server.address(), server.token()).await?;
+    let (mut seen, mut bytes) = (CaughtUp::default(), 0);
     for offset in session.subscribe(DEEP, Some((0, epoch))).await? {
         seen.take(Some(offset))?;
     }
     while seen.last < last {
         let mut outcome = Ok(());
         let next = session.next(|payload, _| {
-            seen.bytes += payload.len() as u64;
+            bytes += payload.len() as u64;
             for push in pushes(payload) {
                 let taken = seen.take(offset(push));
                 outcome = std::mem::replace(&mut outcome, Ok(())).and(taken);
@@ -164,22 +152,7 @@ async fn catch_up(server: &Server, last: u64, epoch: &str) -> anyhow::Result<Cau
         timeout(SILENCE_MAX, next).await.context("nothing comes any more")??;
         outcome?;
     }
-    Ok(seen)
-}
-
-/// The offset at the end of a push: `…,"offset":4711}}}`.
-fn offset(push: &[u8]) -> Option<u64> {
-    let digits = push.strip_suffix(b"}}}")?.rsplit(|byte| *byte == b':').next()?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-impl CaughtUp {
-    fn take(&mut self, offset: Option<u64>) -> anyhow::Result<()> {
-        let offset = offset.context("a push without an offset")?;
-        ensure!(offset > self.last, "{offset} came after {}", self.last);
-        (self.last, self.events) = (offset, self.events + 1);
-        Ok(())
-    }
+    Ok((seen, bytes))
 }
 
 /// Those who look on, and the one who posts for them.
@@ -198,7 +171,7 @@ impl Others {
         let mut tasks = JoinSet::new();
         let marked: Arc<str> = format!("\"text\":\"{run} ").into();
         for _ in 0..WITNESSES {
-            let mut session = Session::connect(&server.address, server.token()).await?;
+            let mut session = Session::connect(server.address(), server.token()).await?;
             session.subscribe(LIVE, None).await?;
             let (latencies, marked) = (Arc::clone(&latencies), Arc::clone(&marked));
             tasks.spawn(async move {
@@ -299,23 +272,6 @@ impl super::Report for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_offset_is_read_from_the_end_of_a_push() {
-        let push = br#"{"push":{"channel":"tea","pub":{"data":{"offset":3,"text":"a:1}}}"},"offset":4711}}}"#;
-        assert_eq!(offset(push), Some(4_711));
-        assert_eq!(offset(b"{}"), None);
-    }
-
-    #[test]
-    fn what_is_doubled_or_out_of_order_is_no_catching_up() {
-        let mut seen = CaughtUp::default();
-        assert!(seen.take(Some(3)).is_ok());
-        assert!(seen.take(Some(3)).is_err());
-        assert!(seen.take(Some(2)).is_err());
-        assert!(seen.take(None).is_err());
-        assert_eq!(seen.events, 1);
-    }
 
     #[test]
     fn numbers_stand_behind_their_mark() {

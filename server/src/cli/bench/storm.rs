@@ -12,10 +12,10 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{OwnServerArgs, filling, process::Server};
+use super::{OwnServerArgs, filling};
 use crate::{
     cpu,
-    measure::{Latencies, Session, pushes},
+    measure::{Latencies, Server, Session, pushes},
 };
 
 const CONVERSATION: &str = "storm";
@@ -59,7 +59,7 @@ async fn measure(server: &Server, args: &StormArgs) -> anyhow::Result<Report> {
     let client = server.client().await?;
     let (known, epoch) = filling::fill(&client, CONVERSATION, 1, MESSAGE_LEN).await?;
     let coming = (0..args.sessions).map(async |_| {
-        let mut session = Session::connect(&server.address, server.token()).await?;
+        let mut session = Session::connect(server.address(), server.token()).await?;
         session.subscribe(CONVERSATION, None).await?;
         anyhow::Ok(session)
     });
@@ -86,7 +86,7 @@ async fn measure(server: &Server, args: &StormArgs) -> anyhow::Result<Report> {
 
 /// Comes back with the position that is known, and reads until nothing is missed.
 async fn resume(server: &Server, known: u64, epoch: &str, events: u64) -> anyhow::Result<()> {
-    let mut session = Session::connect(&server.address, server.token()).await?;
+    let mut session = Session::connect(server.address(), server.token()).await?;
     let mut came = session.subscribe(CONVERSATION, Some((known, epoch))).await?.len() as u64;
     while came < events {
         session.next(|payload, _| came += pushes(payload).count() as u64).await?;

@@ -1,0 +1,215 @@
+//! `tidings bench fanout`: what a delivery takes, next to the least that it can take.
+
+use std::{
+    io::{self, StdoutLock, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::OwnServerArgs;
+use crate::measure::{
+    Channels, Cores, Floor, Lines, Percentiles, Place, Row, Server, Taken, Work, make_room, on_the_load,
+};
+
+/// How long it takes to find how long a frame is.
+const FRAME_TIME: Duration = Duration::from_millis(200);
+/// Between two signs of life.
+const TICK: Duration = Duration::from_millis(200);
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings bench fanout                          all five, 1,000 sessions; some three minutes
+  tidings bench fanout --only one --only steady
+  tidings bench fanout --sessions 100 --seconds 2 --json
+
+A server in a process of its own, on a fresh folder beside the data folder, gets
+messages of 200 bytes over sessions, writes each to its log and delivers it. What
+counts is the processor time of the whole process for each delivery. The floor is
+one thread that does nothing but write a ready frame of the same length to each
+session; it is driven in the same way, before and after, and the cheaper of the two
+counts. The server has one processor and the load another, where there are two.
+Other programs that are at work move both: compare runs by the ratio.";
+
+/// Measure what a delivery takes
+///
+/// The processor time for each message that comes to a session, as a multiple of the least that it can take.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct FanoutArgs {
+    /// What to measure; can be given again [default: all]
+    #[arg(long, value_name = "WORK", value_enum)]
+    only: Vec<Row>,
+    /// Sessions, over all conversations
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=15_000))]
+    sessions: u32,
+    /// How long each is measured, and the floor before and after, in seconds
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    #[command(flatten)]
+    own: OwnServerArgs,
+}
+
+/// What a run brought.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// The processors that were chosen; `null`: there was no choice.
+    server_processor: Option<usize>,
+    load_processor: Option<usize>,
+    /// Bytes of what is written for a delivery.
+    frame_bytes: usize,
+    work: Vec<Measured>,
+}
+
+#[derive(Debug, Serialize)]
+struct Measured {
+    name: Row,
+    title: String,
+    ours: Taken,
+    /// The cheaper of those before and after.
+    floor: Taken,
+    floor_before_us: f64,
+    floor_after_us: f64,
+    ratio: f64,
+    goal: f64,
+}
+
+pub(super) async fn run(args: FanoutArgs) -> anyhow::Result<ExitCode> {
+    let rows = if args.only.is_empty() { Row::ALL.to_vec() } else { args.only.clone() };
+    let connections = rows.iter().map(|row| row.work(args.sessions).connections()).max().unwrap_or_default();
+    make_room(u64::from(connections))?;
+    let cores = Cores::choose();
+    args.own.run_on(cores, async |server| measure(server, cores, &rows, &args).await).await
+}
+
+async fn measure(
+    server: &Server,
+    cores: Option<Cores>,
+    rows: &[Row],
+    args: &FanoutArgs,
+) -> anyhow::Result<Report> {
+    let time = Duration::from_secs(args.seconds);
+    let first = ours(server, cores, Work::ONE_FRAME, FRAME_TIME).await?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a length of some hundred bytes"
+    )]
+    let frame_bytes = first.bytes.round() as usize;
+    let style = ProgressStyle::with_template("{msg:<34} {bar:30} {pos} of {len}, {elapsed}")?;
+    let progress = ProgressBar::new(rows.len() as u64 * 3).with_style(style);
+    progress.enable_steady_tick(TICK);
+    let mut measured = Vec::new();
+    for row in rows {
+        let work = row.work(args.sessions);
+        let told = |what: &str| progress.set_message(format!("{what}: {}", work.title()));
+        told("floor");
+        let before = floor(frame_bytes, cores, work, time).await?;
+        progress.inc(1);
+        told("tidings");
+        let ours = ours(server, cores, work, time).await?;
+        progress.inc(1);
+        told("floor");
+        let after = floor(frame_bytes, cores, work, time).await?;
+        progress.inc(1);
+        measured.push(Measured::new(*row, work.title(), ours, [before, after]));
+    }
+    progress.finish_and_clear();
+    Ok(Report {
+        server_processor: cores.map(|cores| cores.server),
+        load_processor: cores.map(|cores| cores.load),
+        frame_bytes,
+        work: measured,
+    })
+}
+
+async fn ours(server: &Server, cores: Option<Cores>, work: Work, time: Duration) -> anyhow::Result<Taken> {
+    let conversations = server.fresh_conversations(work.conversations).await?;
+    let dialect = Channels::with_tokens(server.token_key()?);
+    let (address, clock) = (server.socket_address()?, server.process().clock());
+    on_the_load(cores, move || {
+        let place = Place { dialect: &dialect, address, clock, conversations: &conversations };
+        work.measure(&place, time)
+    })
+    .await
+}
+
+async fn floor(
+    frame_bytes: usize,
+    cores: Option<Cores>,
+    work: Work,
+    time: Duration,
+) -> anyhow::Result<Taken> {
+    let floor = Floor::start(frame_bytes, cores)?;
+    on_the_load(cores, move || {
+        let conversations: Vec<_> = (0..work.conversations).map(|number| number.to_string()).collect();
+        let (address, clock) = (floor.address, floor.clock.clone());
+        let place = Place { dialect: &Lines, address, clock, conversations: &conversations };
+        work.measure(&place, time)
+    })
+    .await
+}
+
+impl Measured {
+    fn new(name: Row, title: String, ours: Taken, floors: [Taken; 2]) -> Self {
+        let [before, after] = floors;
+        let (floor_before_us, floor_after_us) = (before.cpu_us, after.cpu_us);
+        let floor = if after.cpu_us < before.cpu_us { after } else { before };
+        let (ratio, goal) = (ours.cpu_us / floor.cpu_us, name.goal());
+        Self { name, title, ours, floor, floor_before_us, floor_after_us, ratio, goal }
+    }
+}
+
+impl super::Report for Report {
+    fn print(&self, out: &mut StdoutLock<'_>) -> io::Result<()> {
+        match self.server_processor.zip(self.load_processor) {
+            Some((server, load)) => write!(out, "server on processor {server}, load on processor {load}")?,
+            None => write!(out, "server and load on any processor")?,
+        }
+        writeln!(out, "; frames of {} bytes; processor time in µs for each delivery", self.frame_bytes)?;
+        writeln!(
+            out,
+            "  {:<32} {:>8} {:>8} {:>18} {:>7} {:>7} {:>11} {:>7}   latency in ms",
+            "", "tidings", "floor", "(before, after)", "ratio", "goal", "a second", "load"
+        )?;
+        for Measured { title, ours, floor, floor_before_us, floor_after_us, ratio, goal, .. } in &self.work {
+            let both = format!("({floor_before_us:.3}, {floor_after_us:.3})");
+            let load = ours.load_us.map_or(String::new(), |load| format!("{load:.3}"));
+            let latency = |of: &Option<Percentiles>| {
+                of.map_or(String::new(), |Percentiles { p50_ms, p99_ms, max_ms }| {
+                    format!("p50 {p50_ms:.2}, p99 {p99_ms:.2}, max {max_ms:.2}")
+                })
+            };
+            writeln!(
+                out,
+                "  {title:<32} {:>8.3} {:>8.3} {both:>18} {ratio:>7.2} {goal:>7.2} {:>11.0} {load:>7}   {}",
+                ours.cpu_us,
+                floor.cpu_us,
+                ours.per_s,
+                latency(&ours.latency)
+            )?;
+            if floor.latency.is_some() {
+                writeln!(out, "  {:<107}   floor: {}", "", latency(&floor.latency))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cheaper_floor_counts() {
+        let taken =
+            |cpu_us| Taken { deliveries: 1, per_s: 1.0, cpu_us, load_us: None, bytes: 400.0, latency: None };
+        for floors in [[2.0, 4.0], [4.0, 2.0]] {
+            let measured = Measured::new(Row::One, String::new(), taken(3.0), floors.map(taken));
+            assert!((measured.ratio - 1.5).abs() < 1e-9, "{measured:?}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The least that delivering takes: one ready frame, one `write` for each session, on one thread, and nothing else.
+//!
+//! No protocol, no token, nothing kept, nothing parsed. It is driven as a server is: a line that comes from whoever
+//! publishes is a message, and goes to all who are in its conversation.
+//!
+//! Invariant: a delivery is exactly one `write` of a whole frame.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::sync_channel,
+    },
+    thread,
+};
+
+use anyhow::Context;
+use mio::{Interest, Poll, Token, Waker, net::TcpListener};
+
+use super::{
+    Cores, Dialect, Step, Until,
+    frame::{pushes, text_frame},
+};
+use crate::cpu;
+use served::Served;
+
+mod served;
+
+const LISTENER: Token = Token(usize::MAX);
+const STOP: Token = Token(usize::MAX - 1);
+/// The answer to whoever comes in.
+const WELCOME: &str = "welcome";
+/// Head of a frame of more than 125 bytes.
+const HEAD_LEN: usize = 4;
+
+/// See the module. Its thread ends with it.
+#[derive(Debug)]
+pub struct Floor {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The processor time of its thread.
+    pub clock: cpu::Clock,
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// How one speaks to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Lines;
+
+impl Floor {
+    /// Starts its thread, on the server's processor; each frame has `frame_len` bytes, its head included (at least 130).
+    ///
+    /// # Errors
+    /// The system does not give what is needed.
+    pub fn start(frame_len: usize, cores: Option<Cores>) -> anyhow::Result<Self> {
+        let begins = "{\"push\":";
+        let payload = format!("{begins:x<len$}", len = frame_len.saturating_sub(HEAD_LEN));
+        let frame = text_frame(payload.as_bytes())?;
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), STOP)?;
+        let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let address = listener.local_addr()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (tell, told) = sync_channel(1);
+        let stopped = Arc::clone(&stop);
+        let work = move || {
+            // Whoever started this waits for it.
+            let _ = tell.send(cpu::Clock::of_this_thread());
+            let mut served = Served::new(poll, listener, frame);
+            if let Err(error) = served.run(&stopped) {
+                tracing::error!(%error, "the floor failed");
+            }
+        };
+        let spawn = || thread::Builder::new().name("bench-floor".to_owned()).spawn(work);
+        let thread = match cores {
+            Some(cores) => cores.beside_the_load(spawn)?,
+            None => spawn(),
+        };
+        let thread = Some(thread.context("cannot start a thread")?);
+        let clock = told.recv().context("the floor's thread is gone")?;
+        Ok(Self { address, clock, stop, waker, thread })
+    }
+}
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take()
+            && self.waker.wake().is_ok()
+        {
+            // It says itself what went wrong.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Dialect for Lines {
+    fn joining(&self, _: u64, conversation: &str) -> anyhow::Result<Vec<Step>> {
+        Ok(coming("get", conversation))
+    }
+
+    fn publishing(&self, _: u64, conversation: &str) -> anyhow::Result<Option<Vec<Step>>> {
+        Ok(Some(coming("publish", conversation)))
+    }
+
+    fn publish(&self, _: u64, _: &str, text: &str) -> anyhow::Result<Vec<u8>> {
+        Ok(format!("{text}\n").into_bytes())
+    }
+
+    fn deliveries(&self, payload: &[u8]) -> u64 {
+        pushes(payload).count() as u64
+    }
+}
+
+fn coming(what: &str, conversation: &str) -> Vec<Step> {
+    let says = format!("{what} {conversation}\n").into_bytes();
+    vec![Step { says, until: Until::Begins(WELCOME.to_owned()) }]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+    use crate::measure::{Drive, Pace};
+
+    #[test]
+    fn every_message_is_one_frame_of_its_length_for_each_session() {
+        let floor = Floor::start(300, None).unwrap();
+        let conversations = ["tea".to_owned(), "rum".to_owned()];
+        let mut drive = Drive::new(&Lines, floor.address, &conversations).unwrap();
+        drive.join(6, |_| {}).unwrap();
+        drive.bring_publishers(2).unwrap();
+        let ran = drive.run(Pace::InFlight(4), Duration::from_millis(50)).unwrap();
+        assert!(ran.deliveries >= 12 && ran.deliveries.is_multiple_of(3), "{ran:?}");
+        assert_eq!(ran.bytes, 300 * ran.deliveries);
+        assert!(ran.latencies.is_empty());
+        // Two messages: one for each of three sessions of each conversation.
+        for _ in 0..2 {
+            let ran = drive.run(Pace::PerSecond(100), Duration::from_millis(20)).unwrap();
+            assert_eq!((ran.deliveries, ran.latencies.len()), (6, 6));
+        }
+    }
+
+    #[test]
+    fn it_ends_when_it_is_dropped() {
+        let floor = Floor::start(300, None).unwrap();
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            drop(floor);
+            ended.send(()).unwrap();
+        });
+        end.recv_timeout(Duration::from_secs(30)).unwrap();
+    }
+}
