@@ -47,7 +47,8 @@ const READ_LEN: usize = 1_024;
 /// The reading side of a socket. What the WebSocket layer writes (pongs, its close frame) goes into the outbox.
 struct Reader {
     socket: Rc<TcpStream>,
-    ahead: Bytes,
+    /// What came with the handshake and was not read yet. It keeps the whole buffer of the handshake alive, so it goes when it is empty.
+    ahead: Option<Bytes>,
     session: Rc<Session>,
 }
 
@@ -57,9 +58,10 @@ impl AsyncRead for Reader {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.ahead.has_remaining() {
-            let len = self.ahead.len().min(buf.remaining());
-            buf.put_slice(&self.ahead.split_to(len));
+        if let Some(mut ahead) = self.ahead.take() {
+            let len = ahead.len().min(buf.remaining());
+            buf.put_slice(&ahead.split_to(len));
+            self.ahead = Some(ahead).filter(Buf::has_remaining);
             return Poll::Ready(Ok(()));
         }
         loop {
@@ -110,6 +112,7 @@ pub(crate) async fn run(shard: Rc<Shard>, arrival: Arrival) {
     let wire = Box::new(Rc::clone(&socket));
     let session = Session::new(random::session_id(), form, wire, Limits::default(), born);
     shard.admit(&session);
+    let ahead = Some(ahead).filter(Buf::has_remaining);
     let reader = Reader { socket: Rc::clone(&socket), ahead, session: Rc::clone(&session) };
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_LEN)

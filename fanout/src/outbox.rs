@@ -95,6 +95,30 @@ impl<W: Wire> Outbox<W> {
         first
     }
 
+    /// Adds a frame and writes what the socket takes; says whether nothing waits any more. A frame that is taken whole, as nearly all are,
+    /// is never kept.
+    ///
+    /// # Errors
+    /// The socket is broken; the session is over.
+    pub(crate) fn write(&mut self, frame: &Bytes) -> io::Result<bool> {
+        let written = if self.bytes == 0 && !frame.is_empty() {
+            match self.wire.try_write(&[IoSlice::new(frame)]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+                // As if it had not been tried: what waits is written by whoever knows when.
+                Err(_) => 0,
+            }
+        } else {
+            0
+        };
+        if written == frame.len() {
+            return Ok(true);
+        }
+        self.push(frame.slice(written..));
+        self.front_begun |= written > 0;
+        self.flush()
+    }
+
     /// Writes as much as the socket takes; says whether nothing waits any more.
     ///
     /// # Errors
@@ -192,6 +216,24 @@ mod tests {
         assert!(outbox.flush().unwrap());
         assert_eq!(pipe.got.borrow().as_slice(), b"firstsecondthird");
         assert_eq!(pipe.writes.get(), 2, "three frames went out in one write");
+    }
+
+    #[test]
+    fn a_frame_that_is_taken_whole_is_not_kept_and_of_others_the_rest_waits_in_its_place() {
+        let pipe = Pipe::default();
+        let mut outbox = Outbox::new(&pipe, Limits::default());
+        pipe.room.set(8);
+        assert!(outbox.write(&Bytes::from_static(b"first")).unwrap());
+        assert_eq!((outbox.bytes, outbox.waiting.capacity(), pipe.writes.get()), (0, 0, 1));
+        assert!(!outbox.write(&Bytes::from_static(b"second")).unwrap());
+        assert_eq!(outbox.bytes, 3);
+        outbox.push_next(Bytes::from_static(b"ping"));
+        pipe.room.set(0);
+        assert!(!outbox.write(&Bytes::from_static(b"third")).unwrap());
+        pipe.room.set(100);
+        assert!(outbox.write(&Bytes::from_static(b"fourth")).unwrap());
+        assert_eq!(pipe.got.borrow().as_slice(), b"firstsecondpingthirdfourth");
+        assert!(outbox.write(&Bytes::new()).unwrap());
     }
 
     #[test]

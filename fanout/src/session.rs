@@ -182,6 +182,16 @@ impl Session {
         self.write();
     }
 
+    /// Writes a frame behind what waits, like [`Session::send`], but shares it only if it has to wait.
+    pub(crate) fn deliver(&self, frame: &Bytes) {
+        if self.held.get() || self.blocked.get() || self.over.get().is_some() {
+            self.push(frame.clone());
+            return;
+        }
+        let written = self.outbox.borrow_mut().write(frame);
+        self.wrote(written);
+    }
+
     /// The socket may take more now.
     pub(crate) fn unblocked(&self) {
         self.took_bytes.set(true);
@@ -197,6 +207,11 @@ impl Session {
 
     fn write(&self) {
         let written = self.outbox.borrow_mut().flush();
+        self.wrote(written);
+    }
+
+    /// What came of writing: whether nothing waits any more.
+    fn wrote(&self, written: io::Result<bool>) {
         match written {
             Ok(empty) => {
                 self.blocked.set(!empty);

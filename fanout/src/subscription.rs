@@ -1,6 +1,7 @@
 //! A session's subscription to a conversation: the switchover with its surroundings.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     rc::{Rc, Weak},
     sync::Arc,
@@ -63,11 +64,11 @@ pub(crate) struct Stretch<'a> {
 /// What came of handing a stretch to a subscription.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Delivered {
-    /// So many events were queued.
-    Queued {
+    /// So many events were written, as far as the socket takes them, or wait.
+    Sent {
         /// How many.
         events: usize,
-        /// Nothing waited before, so a flush is due.
+        /// They wait for a flush, together with what else comes for the session.
         flush: bool,
     },
     /// This is not the time for it, or nobody is there any more.
@@ -136,9 +137,9 @@ impl<'a> Stretch<'a> {
     }
 
     /// The frames of all but the first `skip` events. Those of all are made once.
-    fn frames(&self, form: Form, skip: usize) -> Bytes {
+    fn frames(&self, form: Form, skip: usize) -> Cow<'_, Bytes> {
         let make = || form.publications(self.channel, self.events.iter().skip(skip).copied());
-        if skip == 0 { self.frames.get(form, make).clone() } else { make() }
+        if skip == 0 { Cow::Borrowed(self.frames.get(form, make)) } else { Cow::Owned(make()) }
     }
 }
 
@@ -219,8 +220,9 @@ impl Subscription {
         ends_at.is_some_and(|end| end < moment)
     }
 
-    /// Hands on what was folded, if this is the time for it.
-    pub(crate) fn deliver(&self, stretch: &Stretch<'_>) -> Delivered {
+    /// Hands on what was folded, if this is the time for it. It is written at once if nothing else can come for the session in the same turn:
+    /// `alone` if there is no other conversation in it.
+    pub(crate) fn deliver(&self, stretch: &Stretch<'_>, alone: bool) -> Delivered {
         let Some(session) = self.session() else { return Delivered::Nothing };
         let mut switchover = self.switchover.borrow_mut();
         let before = switchover.sent();
@@ -231,7 +233,11 @@ impl Subscription {
             return Delivered::FellBehind;
         }
         let events = stretch.events.len().saturating_sub(skip);
-        Delivered::Queued { events, flush: session.push(frames) }
+        if alone || session.subscriptions_len() == 1 {
+            session.deliver(&frames);
+            return Delivered::Sent { events, flush: false };
+        }
+        Delivered::Sent { events, flush: session.push(frames.into_owned()) }
     }
 
     /// The next page of the fill, without marking it as sent.

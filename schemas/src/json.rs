@@ -56,6 +56,12 @@ impl<'a> EventJson<'a> {
         // Strings, numbers and maps with string keys: nothing here that JSON cannot write.
         serde_json::to_string(self).unwrap_or_default()
     }
+
+    /// Writes the same behind what `out` holds.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        // As above; and a vector takes everything.
+        let _ = serde_json::to_writer(out, self);
+    }
 }
 
 /// An event read back from its JSON form.

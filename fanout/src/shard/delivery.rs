@@ -1,7 +1,7 @@
 //! Delivery: what was folded, to the subscriptions of this thread.
 //!
-//! Invariant: each event goes to all who are live in one turn, and each session is written to once for a stretch. Who falls
-//! behind is taken out of it and caught up by a fill of its own.
+//! Invariant: each event goes to all who are live in one turn, and each session is written to once for a stretch: at once if only one
+//! of its conversations can be in it, else when all are handed over. Who falls behind is taken out of it and caught up by a fill of its own.
 
 use std::{collections::HashMap, rc::Rc};
 
@@ -22,14 +22,16 @@ impl Shard {
     pub(crate) fn deliver(self: &Rc<Self>, folded: &Folded) {
         let mut flush: Vec<Rc<Session>> = Vec::new();
         let mut watch = self.meters.watch();
-        for (topic, events) in self.watched(folded) {
+        let watched = self.watched(folded);
+        let alone = watched.len() == 1;
+        for (topic, events) in watched {
             // Who is removed gets the removal as the last, not what stands behind it.
             for events in events.split_inclusive(|event| ends_standing(&event.event.body)) {
                 let delivering = Watch::begin(events);
                 let stretch = Stretch::new(&topic, events);
                 let (mut sessions, mut handed) = (0, 0);
-                topic.for_each(|subscription| match subscription.deliver(&stretch) {
-                    Delivered::Queued { events, flush: due } => {
+                topic.for_each(|subscription| match subscription.deliver(&stretch, alone) {
+                    Delivered::Sent { events, flush: due } => {
                         sessions += 1;
                         handed += events;
                         flush.extend(due.then(|| subscription.session()).flatten());

@@ -15,14 +15,16 @@ use kernel::{
     identity::Identity,
 };
 use parking_lot::Mutex;
-use schemas::{ConversationId, Position, json::EventJson};
+use schemas::{ConversationId, Position, caps::PAGE_LEN_MAX, json::EventJson};
 use warp::{Reply, reply::Response};
 
 use super::{Query, Readable, Refused, Store};
 use crate::time_travel::AsOf;
 
-/// Events that are read at once: with the longest texts about 1 MiB.
+/// Events that are read at once, at first: with the longest texts about 1 MiB.
 pub(super) const EVENTS_PAGE_LEN: usize = 64;
+/// Bytes of lines that a page is to have, once it is known how long they are.
+const PAGE_BYTES_AIM: usize = 128 * 1_024;
 
 /// What is left to be sent.
 struct Rest {
@@ -67,17 +69,17 @@ impl Rest {
         }
         let page = self.history.events(&self.conversation, self.extent).await?;
         match page.last() {
-            Some(last) if page.len() == EVENTS_PAGE_LEN => self.extent.after = last.offset.position(),
+            Some(last) if page.len() == self.extent.limit => self.extent.after = last.offset.position(),
             _ => self.done = true,
         }
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(PAGE_BYTES_AIM);
         for StoredEvent { event, offset, recorded_at, .. } in
             page.iter().filter(|event| self.as_of.holds(event))
         {
-            let line = EventJson::new(event, offset.position(), *recorded_at).to_text();
-            lines.extend_from_slice(line.as_bytes());
+            EventJson::new(event, offset.position(), *recorded_at).write_to(&mut lines);
             lines.push(b'\n');
         }
+        self.extent.limit = next_limit(self.extent.limit, lines.len());
         Ok(Some(lines))
     }
 
@@ -95,6 +97,13 @@ impl Rest {
     }
 }
 
+/// How many events to read at once, after a page of `limit` events had so many bytes: never more than twice as many, since the next may be
+/// longer.
+fn next_limit(limit: usize, bytes: usize) -> usize {
+    let fitting = limit.saturating_mul(PAGE_BYTES_AIM) / bytes.max(1);
+    fitting.clamp(EVENTS_PAGE_LEN, (limit * 2).min(PAGE_LEN_MAX))
+}
+
 fn stream_of(first: Vec<u8>, rest: Rest) -> Response {
     let pages = stream::once(ready(Ok(first))).chain(rest.pages());
     let mut pages = Mutex::new(pages.try_filter(|page| ready(!page.is_empty())));
@@ -106,4 +115,22 @@ fn stream_of(first: Vec<u8>, rest: Rest) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_grow_while_lines_are_short_and_shrink_at_once_when_they_are_long() {
+        let (mut limit, mut limits) = (EVENTS_PAGE_LEN, Vec::new());
+        for _ in 0..6 {
+            limit = next_limit(limit, limit * 100);
+            limits.push(limit);
+        }
+        assert_eq!(limits, [128, 256, 512, 1_000, 1_000, 1_000]);
+        assert_eq!(next_limit(1_000, 1_000 * 16_384), EVENTS_PAGE_LEN);
+        assert_eq!(next_limit(1_000, 1_000 * 512), 256);
+        assert_eq!(next_limit(64, 0), 128, "a page of which nothing is shown");
+    }
 }
