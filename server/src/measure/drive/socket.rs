@@ -178,7 +178,10 @@ fn reason(payload: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::{
+        net::TcpListener,
+        time::{Duration, Instant},
+    };
 
     use super::*;
     use crate::measure::dialect::Channels;
@@ -192,8 +195,9 @@ mod tests {
 
     /// Reads until `enough` holds of all that came.
     fn read(socket: &mut Socket, buffer_len: usize, enough: impl Fn(&Came) -> bool) -> Came {
-        let (mut all, mut buffer) = (Came::default(), vec![0; buffer_len]);
+        let (mut all, mut buffer, since) = (Came::default(), vec![0; buffer_len], Instant::now());
         while !enough(&all) {
+            assert!(since.elapsed() < Duration::from_secs(30), "nothing more comes: {all:?}");
             let came = socket.read(&Channels::open(), &mut buffer).unwrap();
             all.deliveries += came.deliveries;
             all.bytes += came.bytes;
@@ -234,7 +238,9 @@ mod tests {
     fn what_is_refused_or_closed_is_an_error() {
         let (mut socket, mut server) = connected(Vec::new());
         server.write_all(&text("{\"id\":3,\"error\":{\"code\":103}}")).unwrap();
+        let since = Instant::now();
         let fail = |socket: &mut Socket| loop {
+            assert!(since.elapsed() < Duration::from_secs(30), "nothing is wrong");
             if let Err(error) = socket.read(&Channels::open(), &mut [0; 1_024]) {
                 break error.to_string();
             }
