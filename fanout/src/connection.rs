@@ -120,13 +120,15 @@ pub(crate) async fn run(shard: Rc<Shard>, arrival: Arrival) {
         .max_write_buffer_size(MESSAGE_LEN_MAX)
         .max_message_size(Some(MESSAGE_LEN_MAX))
         .max_frame_size(Some(MESSAGE_LEN_MAX));
-    let frames = WebSocketStream::from_raw_socket(reader, Role::Server, Some(config)).await;
-    let why = serve(&shard, &session, frames, &socket).await;
+    // What is only needed at the beginning and at the end is boxed, and what is needed all the time stands here once: the size of this
+    // future is a good part of what an idle session costs.
+    let mut frames = Box::pin(WebSocketStream::from_raw_socket(reader, Role::Server, Some(config))).await;
+    let why = serve(&shard, &session, &mut frames, &socket).await;
     session.end(why);
     shard.dismiss(&session);
     // Nothing is left to be said to a socket that failed; others are told why.
     if why != Disconnect::WRITE_ERROR {
-        let _ = timeout(FAREWELL_WAIT, farewell(&session, &socket, why)).await;
+        let _ = Box::pin(timeout(FAREWELL_WAIT, farewell(&session, &socket, why))).await;
     }
 }
 
@@ -137,7 +139,7 @@ type Doing = Pin<Box<dyn Future<Output = Result<(), Disconnect>>>>;
 async fn serve(
     shard: &Rc<Shard>,
     session: &Rc<Session>,
-    mut frames: WebSocketStream<Reader>,
+    frames: &mut WebSocketStream<Reader>,
     socket: &TcpStream,
 ) -> Disconnect {
     let mut waiting: VecDeque<(u32, Method)> = VecDeque::new();

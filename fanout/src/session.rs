@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     io::{self, IoSlice},
+    ops::Deref,
     rc::Rc,
 };
 
@@ -22,7 +23,11 @@ use crate::{
 
 impl Wire for Rc<TcpStream> {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_write_vectored(slices)
+        match slices {
+            // The system need not look for more of them.
+            [one] => self.deref().try_write(one),
+            _ => self.try_write_vectored(slices),
+        }
     }
 }
 

@@ -39,6 +39,22 @@ async fn what_is_new_is_taken_without_the_history_and_what_is_old_is_not() {
 }
 
 #[tokio::test]
+async fn of_a_conversation_that_begins_here_every_id_is_known_from_the_start() {
+    let site = Site::new();
+    let (node, faults) = site.forgetful_node().await;
+    create(&node).await;
+    faults.fail_reads(true);
+    assert_eq!(place(post(&node, "ann", "n-1").await), (2, false));
+    site.clock.advance(REPEAT_WINDOW_MS + 1);
+    assert_eq!(place(post(&node, "ann", "n-2").await), (3, false));
+    // It has left the window, and is known to be old.
+    assert_eq!(code(post(&node, "ann", "n-1").await), "unavailable");
+    faults.fail_reads(false);
+    site.project().await;
+    assert_eq!(place(post(&node, "ann", "n-1").await), (2, true));
+}
+
+#[tokio::test]
 async fn what_was_there_before_the_node_came_is_learned() {
     let site = Site::new();
     long_after(&site).await;

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use schemas::{
-    ChatEvent, ConversationId, EventId, Offset, Partition, Position, Timestamp,
+    ChatEvent, ConversationId, EventBody, EventId, Offset, Partition, Position, Timestamp,
     codec::{Codec, SchemaId},
     json::EventJson,
 };
@@ -365,6 +365,9 @@ impl Inner {
         Ok(match judged {
             None => None,
             Some(Ok(event)) => {
+                if matches!(event.body, EventBody::ConversationCreated(_)) {
+                    self.used.found();
+                }
                 self.used.note(&event.event_id);
                 let len = record.value.len();
                 let event = LiveEvent::new(partition, record.offset, record.recorded_at, event, len);

@@ -3,7 +3,8 @@
 //! Invariant: once they are known, the id of every valid event of the conversation that is folded here is among them. Only hashes are
 //! kept: an id may be taken for a used one that is not, which costs a look at the history, but never the other way round.
 //!
-//! They are learned when the history was asked often enough for that to pay, and as long as they are few.
+//! Of a conversation that begins while it is in use they are known from the start. Else they are learned when the history was asked often
+//! enough for that to pay; both as long as they are few.
 
 use std::{
     collections::HashSet,
@@ -94,6 +95,11 @@ impl UsedIds {
         matches!(&self.state, State::Known(hashes) if !hashes.set.contains(&hashes.hasher.hash_one(id)))
     }
 
+    /// The conversation begins: nothing was used before.
+    pub(super) fn found(&mut self) {
+        self.turn_to(State::Known(Hashes::default()));
+    }
+
     /// A valid event with this id was folded.
     pub(super) fn note(&mut self, id: &EventId) {
         let (State::Learning(hashes) | State::Known(hashes)) = &mut self.state else { return };
@@ -168,6 +174,15 @@ mod tests {
         assert!(!used.begin(ASKED_MIN - 1, of_late.iter()));
         assert!(used.begin(1, of_late.iter()));
         used
+    }
+
+    #[test]
+    fn what_begins_here_is_known_from_the_start() {
+        let mut used = UsedIds::new(Arc::default());
+        assert!(!used.lack(&id(1)), "nobody knows yet");
+        used.found();
+        used.note(&id(0));
+        assert!(used.lack(&id(1)) && !used.lack(&id(0)));
     }
 
     #[test]

@@ -9,7 +9,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transac
 use schemas::{Epoch, Offset, Partition, Position, Timestamp};
 
 use super::{OpenError, headers};
-use crate::event_log::{NewRecord, Place, Record};
+use crate::{
+    event_log::{NewRecord, Place, Record},
+    sqlite::keep_plans,
+};
 
 /// The format that is written here.
 pub(super) const FORMAT: u32 = 1;
@@ -112,6 +115,7 @@ pub(super) fn open_for_reading(path: &Path) -> rusqlite::Result<Connection> {
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    keep_plans(&connection)?;
     Ok(connection)
 }
 
@@ -187,6 +191,7 @@ pub(super) fn set_checkpoint(
 /// What a connection that writes needs: readers undisturbed, and a commit that means it.
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    keep_plans(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let (mode, synchronous) =

@@ -21,6 +21,7 @@ use std::{path::Path, time::Duration};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::OpenError;
+use crate::sqlite::keep_plans;
 
 /// The format that this build writes and reads. Another one needs a rebuild: delete the file.
 pub(super) const FORMAT: i64 = 1;
@@ -191,6 +192,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     conn.busy_timeout(BUSY_WAIT)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
+    keep_plans(&conn)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_LEN_MAX);
     Ok(conn)
 }
