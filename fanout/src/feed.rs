@@ -14,7 +14,7 @@ use schemas::Position;
 use crate::switchover::{Filled, Source, Switchover, View};
 
 /// Most events in a page, and the most bytes of their JSON (one event more may be above it).
-pub(crate) const PAGE_LEN_MAX: usize = 128;
+pub(crate) const PAGE_LEN_MAX: usize = 256;
 pub(crate) const PAGE_BYTES_MAX: usize = 128 * 1_024;
 /// Most records of a partition that are looked through for one conversation when the history lags.
 const SCAN_LEN_MAX: u64 = 200_000;
