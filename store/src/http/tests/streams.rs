@@ -8,7 +8,8 @@ use tokio::{
 
 use super::*;
 
-const COUNT: usize = 3 * events::EVENTS_PAGE_LEN + 7;
+/// Three pages, each twice as long as the one before, and a bit.
+const COUNT: usize = (1 + 2 + 4) * events::EVENTS_PAGE_LEN + 7;
 
 /// A conversation of so many events, all valid, with garbage and others in between: at the positions that are returned.
 async fn long() -> (Asked, Vec<u64>) {
