@@ -194,7 +194,7 @@ impl Session {
             return;
         }
         let written = self.outbox.borrow_mut().write(frame);
-        self.wrote(written);
+        self.wrote(&written);
     }
 
     /// The socket may take more now.
@@ -212,11 +212,11 @@ impl Session {
 
     fn write(&self) {
         let written = self.outbox.borrow_mut().flush();
-        self.wrote(written);
+        self.wrote(&written);
     }
 
     /// What came of writing: whether nothing waits any more.
-    fn wrote(&self, written: io::Result<bool>) {
+    fn wrote(&self, written: &io::Result<bool>) {
         match written {
             Ok(empty) => {
                 self.blocked.set(!empty);
