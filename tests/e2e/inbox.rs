@@ -11,6 +11,11 @@ const CONVERSATIONS: usize = 5_000;
 /// Sessions that begin them at once.
 const FOUNDERS: usize = 10;
 
+/// What stands at a path; null if nothing does.
+fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+    value.pointer(path).unwrap_or(&Value::Null)
+}
+
 /// A session with an open inbox, and what is in it.
 async fn open(url: &str, token: &str) -> anyhow::Result<(Talker, Value)> {
     let mut talker = Talker::connect(url, token).await?;
@@ -23,8 +28,8 @@ async fn open(url: &str, token: &str) -> anyhow::Result<(Talker, Value)> {
 async fn hears(talker: &mut Talker, entry: &Value) -> anyhow::Result<()> {
     let mut told = Vec::new();
     while let Some(push) = talker.push(SOON).await? {
-        ensure!(push["channel"] == "@inbox", "told of something else: {push}");
-        if push["pub"]["data"] == *entry {
+        ensure!(at(&push, "/channel") == "@inbox", "told of something else: {push}");
+        if at(&push, "/pub/data") == entry {
             return Ok(());
         }
         told.push(push);
@@ -34,7 +39,7 @@ async fn hears(talker: &mut Talker, entry: &Value) -> anyhow::Result<()> {
 
 async fn say(talker: &mut Talker, conversation: &str, text: &str) -> anyhow::Result<u64> {
     let said = talker.rpc("message.post", json!({"conversation": conversation, "text": text})).await?;
-    said["offset"].as_u64().context("no offset")
+    at(&said, "/offset").as_u64().context("no offset")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,7 +55,7 @@ async fn an_inbox_is_the_same_at_every_node_and_over_a_kill() -> anyhow::Result<
     ann.rpc("conversation.create", create).await?;
 
     let (mut phone, inbox) = open(&there.url(), &bob).await?;
-    ensure!(inbox["conversations"][0]["unread"] == 0, "at first: {inbox}");
+    ensure!(at(&inbox, "/conversations/0/unread") == 0, "at first: {inbox}");
     let (mut laptop, _) = open(&here.url(), &bob).await?;
     let first = say(&mut ann, "tea", "well, @bob?").await?;
     let entry = |offset: u64, read_up_to: u64, unread: u64, mentions: u64| json!({"conversation": "tea", "offset": offset, "read_up_to": read_up_to, "unread": unread, "mentions": mentions});
@@ -76,7 +81,7 @@ async fn an_inbox_is_the_same_at_every_node_and_over_a_kill() -> anyhow::Result<
     }
     there.restart().await?;
     let (mut phone, inbox) = open(&there.url(), &bob).await?;
-    ensure!(inbox["conversations"] == json!([entry(last, first, 3, 1)]), "after the kill: {inbox}");
+    ensure!(*at(&inbox, "/conversations") == json!([entry(last, first, 3, 1)]), "after the kill: {inbox}");
     let last = say(&mut ann, "tea", "hm").await?;
     for session in [&mut phone, &mut laptop] {
         hears(session, &entry(last, first, 4, 1)).await?;
@@ -104,7 +109,7 @@ async fn somebody_in_thousands_of_conversations_needs_one_subscription() -> anyh
     try_join_all(founding).await?;
 
     let (mut bob, inbox) = open(&url, &server.token("bob").await?).await?;
-    ensure!(inbox["more"] == true, "a page of many: {inbox}");
+    ensure!(at(&inbox, "/more") == true, "a page of many: {inbox}");
     let mut ann = Talker::connect(&url, &ann).await?;
     let mut spoken = BTreeSet::new();
     for number in (0..CONVERSATIONS).step_by(CONVERSATIONS / 50) {
@@ -115,14 +120,14 @@ async fn somebody_in_thousands_of_conversations_needs_one_subscription() -> anyh
     let mut told = BTreeSet::new();
     while told.len() < spoken.len() {
         let push = bob.push(SOON).await?.with_context(|| format!("only {} were told", told.len()))?;
-        let data = &push["pub"]["data"];
-        ensure!(data["unread"] == 1, "{push}");
-        told.insert(data["conversation"].as_str().context("no name")?.to_owned());
+        let data = at(&push, "/pub/data");
+        ensure!(at(data, "/unread") == 1, "{push}");
+        told.insert(at(data, "/conversation").as_str().context("no name")?.to_owned());
     }
     ensure!(told == spoken, "told of others");
     let unread = bob.rpc("inbox.list", json!({"unread": true, "limit": 1_000})).await?;
-    let names = unread["conversations"].as_array().into_iter().flatten();
-    let names = names.filter_map(|entry| entry["conversation"].as_str().map(ToOwned::to_owned));
+    let names = at(&unread, "/conversations").as_array().into_iter().flatten();
+    let names = names.filter_map(|entry| at(entry, "/conversation").as_str().map(ToOwned::to_owned));
     let listed: BTreeSet<_> = names.collect();
     ensure!(listed == spoken, "listed: {unread}");
     Ok(())
