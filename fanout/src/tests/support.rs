@@ -11,7 +11,7 @@ use kernel::{
     clock::{Clock, SystemClock},
     command::{Accepted, Command, CommandError, CommandSink, Request},
     event_log::{EventLog, NewRecord, memory::MemoryLog},
-    history::memory::MemoryHistory,
+    history::{memory::MemoryHistory, reach},
     identity::{Identity, TokenKey, Tokens},
     mirror::Mirror,
     signals::local::Bus,
@@ -122,10 +122,13 @@ impl Node {
         Self { log, fanout, address, mirror, bus, tokens, form, tasks: vec![projecting, serving] }
     }
 
-    /// Appends an event; this node has folded it when this returns.
+    /// Appends an event; this node has folded it, and its history has it, when this returns.
     pub(super) async fn append(&self, event: &ChatEvent) -> u64 {
         let position = append(&self.log, event).await;
-        self.mirror.reach(Partition(0), position, Instant::now() + PATIENCE).await.unwrap();
+        let (partition, deadline) = (Partition(0), Instant::now() + PATIENCE);
+        self.mirror.reach(partition, position, deadline).await.unwrap();
+        let history = &**self.mirror.history();
+        reach(history, partition, position, &self.log.epoch(), deadline).await.unwrap();
         position.get()
     }
 
