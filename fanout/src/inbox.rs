@@ -147,17 +147,17 @@ impl Inboxes {
     /// # Errors
     /// See [`InboxError`].
     pub(crate) async fn open(self: &Arc<Self>, user: &UserId) -> Result<Opened, InboxError> {
-        let loaded = {
+        let loading = {
             let mut register = self.register.lock();
             self.watch.lock().add_person(user);
             register.enter(user)
         };
         let opened = Opened { inboxes: Arc::clone(self), user: user.clone() };
         // Of several sessions of one person that come at once, one loads and the others wait for it.
-        let mut loaded = loaded.lock().await;
-        if !*loaded {
+        let _turn = loading.lock().await;
+        let loaded = self.register.lock().is_loaded(user);
+        if !loaded {
             self.load(user).await?;
-            *loaded = true;
         }
         Ok(opened)
     }

@@ -136,8 +136,8 @@ impl Fanout {
             beside("presence", presence::attend(Arc::clone(&presence), heard)),
             beside("inboxes", inbox::attend(Arc::clone(&inboxes))),
         ];
-        let (mirror, presence_here) = (Arc::clone(mirror), Arc::clone(&presence));
-        let around = Surroundings { mirror, sink, tokens, clock, presence: presence_here, inboxes };
+        let mirror = Arc::clone(mirror);
+        let around = Surroundings { mirror, sink, tokens, clock, presence: Arc::clone(&presence), inboxes };
         threads.begin(&around, mails);
         Arc::new(Self { shards, next: 0.into(), allowed_origins, presence, tasks, _threads: threads })
     }

@@ -4,7 +4,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     io::{self, IoSlice},
-    ops::Deref,
     rc::Rc,
 };
 
@@ -25,7 +24,7 @@ impl Wire for Rc<TcpStream> {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match slices {
             // The system need not look for more of them.
-            [one] => self.deref().try_write(one),
+            [one] => TcpStream::try_write(self, one),
             _ => self.try_write_vectored(slices),
         }
     }

@@ -216,10 +216,18 @@ impl Shard {
         }
     }
 
+    /// Ends all subscriptions of a session, its inbox among them.
+    pub(crate) fn unsubscribe_all(&self, session: &Session) {
+        for conversation in session.conversations() {
+            self.unsubscribe(session, &conversation);
+        }
+        self.close_inbox(session);
+    }
+
     /// Tells those who want to know it and have room for it.
     fn notify(&self, notice: &Notice) {
         let topic = self.topics.borrow().get(&notice.conversation).cloned();
-        let Some(topic) = topic else { return };
+        let Some(topic) = topic.filter(|topic| topic.may_want(notice.what)) else { return };
         let frames = PerForm::default();
         let mut flush = Vec::new();
         topic.for_each(|subscription| {

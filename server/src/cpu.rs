@@ -7,12 +7,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What this process has used since it began, with all its threads; `None` where the system does not tell.
 pub fn of_this_process() -> Option<Duration> {
-    of(&fs::read_to_string("/proc/self/stat").ok()?)
-}
-
-/// The same for another process; `None` also when there is none with this id.
-pub fn of_process(pid: u32) -> Option<Duration> {
-    of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    Clock("/proc/self/stat".to_owned()).now()
 }
 
 /// Somebody whose processor time is read again and again.
@@ -62,6 +57,7 @@ mod tests {
         assert_eq!(of(stat), Some(Duration::from_millis(1_750)));
         assert_eq!(of("garbage"), None);
     }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_clock_is_that_of_one_thread_and_goes_on() {

@@ -38,8 +38,9 @@ impl Processes {
     }
 
     fn now(&self) -> [Option<Duration>; 4] {
-        let of = |pid: Option<u32>| pid.and_then(cpu::of_process);
-        let tidings = self.tidings.iter().map(|pid| cpu::of_process(*pid)).sum();
+        let process = |pid| cpu::Clock::of_process(pid).now();
+        let of = |pid: Option<u32>| pid.and_then(process);
+        let tidings = self.tidings.iter().map(|pid| process(*pid)).sum();
         [cpu::of_this_process(), tidings, of(self.kafka), of(self.cassandra)]
     }
 }

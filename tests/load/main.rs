@@ -9,13 +9,11 @@
 //! Each figure stands beside a floor that was taken in the same run, on the same servers, with records of the same size; compare runs by
 //! the ratios. Nothing here is a test: a benchmark that is slow fails nobody.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use server::measure::tell;
 
 mod bare;
 mod consuming;
@@ -85,14 +83,7 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     rig.finish().await?;
-    let mut out = io::stdout().lock();
-    if args.json {
-        serde_json::to_writer(&mut out, &report)?;
-        writeln!(out)?;
-    } else {
-        report.print(&mut out)?;
-    }
-    Ok(())
+    tell(&report, args.json)
 }
 
 async fn measure(rig: &Rig, args: &Args) -> anyhow::Result<Report> {

@@ -1,6 +1,9 @@
 //! What a run brought, as a table and as JSON.
 
-use std::{fs, io::Write};
+use std::{
+    fs,
+    io::{self, StdoutLock, Write},
+};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -51,8 +54,10 @@ impl Report {
     pub(crate) fn end(&mut self) {
         self.load_after = load_average();
     }
+}
 
-    pub(crate) fn print(&self, out: &mut impl Write) -> anyhow::Result<()> {
+impl server::measure::Report for Report {
+    fn print(&self, out: &mut StdoutLock<'_>) -> io::Result<()> {
         let load = |load: Option<f64>| load.map_or("?".to_owned(), |load| format!("{load:.1}"));
         let (before, after) = (load(self.load_before), load(self.load_after));
         writeln!(
@@ -83,7 +88,7 @@ impl Report {
     }
 }
 
-fn print_posts(posts: &Posts, out: &mut impl Write) -> anyhow::Result<()> {
+fn print_posts(posts: &Posts, out: &mut impl Write) -> io::Result<()> {
     let Posts { partitions, record_bytes, saturated_per_s, saturated_cpu, http, import } = posts;
     writeln!(
         out,
@@ -135,7 +140,7 @@ fn print_posts(posts: &Posts, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_latency(latency: &Latency, out: &mut impl Write) -> anyhow::Result<()> {
+fn print_latency(latency: &Latency, out: &mut impl Write) -> io::Result<()> {
     let Latency { rate_per_s, messages, floor, bare, together, apart, yielding } = latency;
     writeln!(out, "\nLATENCY      ms, {messages} messages at {rate_per_s} a second, from when each was due")?;
     writeln!(
@@ -169,7 +174,7 @@ fn percentiles(row: &Percentiles) -> String {
     format!("{p50_ms:>9.2} {p99_ms:>9.2} {p999_ms:>9.2} {max_ms:>9.2}")
 }
 
-fn print_projection(projection: &Projection, out: &mut impl Write) -> anyhow::Result<()> {
+fn print_projection(projection: &Projection, out: &mut impl Write) -> io::Result<()> {
     let Projection { posts, events_per_s, rows_per_s, floors, floor_rows_per_s, ratio, cpu } = projection;
     writeln!(out, "\nPROJECTION   rows in a second; the store catches up with {posts} posts")?;
     for floor in floors {

@@ -11,15 +11,11 @@
 //! What they do differs: only Tidings writes each message to a log on the disk before it delivers it, and checks a token.
 //! Nothing here is a test.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use server::measure::{Cores, Row, Work, come_in, hold, make_room};
+use server::measure::{Cores, Row, Work, come_in, hold, make_room, tell, unless_stopped};
 
 mod gin;
 mod report;
@@ -106,18 +102,7 @@ impl Part {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let report = tokio::select! {
-        report = measure(&args) => report?,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped by Ctrl-C; nothing was measured"),
-    };
-    let mut out = io::stdout().lock();
-    if args.json {
-        serde_json::to_writer(&mut out, &report)?;
-        writeln!(out)?;
-    } else {
-        report.print(&mut out)?;
-    }
-    Ok(())
+    tell(&unless_stopped(measure(&args)).await?, args.json)
 }
 
 async fn measure(args: &Args) -> anyhow::Result<Report> {

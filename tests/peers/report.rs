@@ -1,6 +1,6 @@
 //! What a run brought, as a table and as JSON.
 
-use std::io::Write;
+use std::io::{self, StdoutLock, Write};
 
 use serde::Serialize;
 use server::measure::{CameIn, Cores, Held, Percentiles, Row, Taken};
@@ -55,8 +55,10 @@ impl Report {
         let (deliveries, idle, connect) = (Vec::new(), Vec::new(), Vec::new());
         Self { server_processor, load_processor, frame_bytes, who, deliveries, idle, connect }
     }
+}
 
-    pub(crate) fn print(&self, out: &mut impl Write) -> anyhow::Result<()> {
+impl server::measure::Report for Report {
+    fn print(&self, out: &mut StdoutLock<'_>) -> io::Result<()> {
         match self.server_processor.zip(self.load_processor) {
             Some((server, load)) => write!(out, "server on processor {server}, load on processor {load}")?,
             None => write!(out, "server and load on any processor")?,
@@ -97,8 +99,10 @@ impl Report {
         }
         self.failures(out)
     }
+}
 
-    fn head(&self, out: &mut impl Write, before: &[&str]) -> anyhow::Result<()> {
+impl Report {
+    fn head(&self, out: &mut impl Write, before: &[&str]) -> io::Result<()> {
         write!(out, "  {:<26}", "")?;
         if let [floor, both] = before {
             write!(out, "{floor:>16}{both:>18}")?;
@@ -106,11 +110,11 @@ impl Report {
         for subject in &self.who {
             write!(out, "{:>18}", subject.name())?;
         }
-        Ok(writeln!(out)?)
+        writeln!(out)
     }
 
     /// Why something is not in the table.
-    fn failures(&self, out: &mut impl Write) -> anyhow::Result<()> {
+    fn failures(&self, out: &mut impl Write) -> io::Result<()> {
         let of_deliveries = self.deliveries.iter().flat_map(|row| {
             self.who
                 .iter()
@@ -135,7 +139,7 @@ impl Report {
 }
 
 /// What of each stands in a line of the table.
-fn cells<R>(out: &mut impl Write, theirs: &[Theirs<R>], cell: impl Fn(&R) -> String) -> anyhow::Result<()> {
+fn cells<R>(out: &mut impl Write, theirs: &[Theirs<R>], cell: impl Fn(&R) -> String) -> io::Result<()> {
     for theirs in theirs {
         write!(out, "{:>18}", theirs.as_ref().map_or("failed".to_owned(), &cell))?;
     }

@@ -86,40 +86,31 @@ async fn subscribe_to(
     let first_page = subscribe::first_page_by();
     let (mut results, mut subscribed, mut bytes) = (BTreeMap::new(), Vec::new(), 0);
     for (channel, request) in wanted {
-        if channel == CHANNEL {
-            match inbox::subscribe(at, request).await {
-                Ok(result) => drop(results.insert(channel.clone(), result)),
-                Err(error) if error.temporary => return Err(give_up(at, error)),
-                Err(_) => {}
-            }
-            continue;
-        }
         let first_page = (bytes < FIRST_PAGES_BYTES_MAX).then_some(first_page);
-        let begun = match grant::of(at, channel, &request.token) {
-            Ok(grant) => subscribe::subscribe(at, channel, request, grant, first_page).await,
-            // Nobody is sent away for what is only left out.
-            Err(error) => Err(grant::refusal(&error).unwrap_or(ErrorCode::PERMISSION_DENIED)),
+        let begun = if channel == CHANNEL {
+            inbox::subscribe(at, request).await.map(|result| (result, None))
+        } else {
+            let begun = match grant::of(at, channel, &request.token) {
+                Ok(grant) => subscribe::subscribe(at, channel, request, grant, first_page).await,
+                // Nobody is sent away for what is only left out.
+                Err(error) => Err(grant::refusal(&error).unwrap_or(ErrorCode::PERMISSION_DENIED)),
+            };
+            begun.map(|(result, one)| (result, Some(one)))
         };
         match begun {
             Ok((result, one)) => {
                 bytes += result.publications.iter().map(|event| event.data.len()).sum::<usize>();
                 results.insert(channel.clone(), result);
-                subscribed.push(one);
+                subscribed.extend(one);
             }
-            Err(error) if error.temporary => return Err(give_up(at, error)),
+            Err(error) if error.temporary => {
+                at.shard.unsubscribe_all(at.session);
+                return Err(error);
+            }
             Err(_) => {}
         }
     }
     Ok((results, subscribed))
-}
-
-/// The client connects anew: nothing that was begun stays.
-fn give_up(at: &Asked<'_>, error: ErrorCode) -> ErrorCode {
-    for conversation in at.session.conversations() {
-        at.shard.unsubscribe(at.session, &conversation);
-    }
-    at.shard.close_inbox(at.session);
-    error
 }
 
 /// What a client is told that comes back on a new connection by itself: with the same token, or with a new one. `None`: it

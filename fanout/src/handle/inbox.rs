@@ -24,12 +24,7 @@ pub(super) async fn subscribe(
     at: &Asked<'_>,
     request: &SubscribeRequest,
 ) -> Result<SubscribeResult, ErrorCode> {
-    if request.r#type != 0 {
-        return Err(ErrorCode::NOT_AVAILABLE);
-    }
-    if !request.tf.is_empty() {
-        return Err(ErrorCode::BAD_REQUEST);
-    }
+    subscribe::check(request)?;
     // A subscription token gives leave to read a conversation; nobody reads the inbox of others.
     if !request.token.is_empty() {
         return Err(ErrorCode::PERMISSION_DENIED);
@@ -54,8 +49,7 @@ pub(super) async fn list(at: &Asked<'_>, data: &[u8]) -> Result<Outcome, RpcErro
 }
 
 fn asked(data: &[u8]) -> Result<(Option<ConversationId>, usize, bool), WireError> {
-    let data = if data.is_empty() { b"{}" } else { data };
-    let fields = Fields::read(data, &["after", "limit", "unread"])?;
+    let fields = Fields::of_body(data, &["after", "limit", "unread"])?;
     let limit = fields.value::<usize>("limit", "a number")?.unwrap_or(PAGE_LEN_DEFAULT);
     if !(1..=PAGE_LEN_MAX).contains(&limit) {
         return Err(WireError::Invalid(format!("limit: 1 to {PAGE_LEN_MAX} entries make a page")));

@@ -51,6 +51,14 @@ pub(crate) fn first_page_by() -> Instant {
     Instant::now() + FIRST_PAGE_WAIT
 }
 
+/// Whether it asks for nothing that is not offered.
+pub(super) fn check(request: &SubscribeRequest) -> Result<(), ErrorCode> {
+    if request.r#type != 0 {
+        return Err(ErrorCode::NOT_AVAILABLE);
+    }
+    if request.tf.is_empty() { Ok(()) } else { Err(ErrorCode::BAD_REQUEST) }
+}
+
 /// Subscribes, with leave to read if there is a grant; gives what the client is to be told. Without a `first_page` to wait for, it comes behind the reply, like the rest.
 pub(crate) async fn subscribe(
     at: &Asked<'_>,
@@ -59,12 +67,7 @@ pub(crate) async fn subscribe(
     grant: Option<SubscriptionGrant>,
     first_page: Option<Instant>,
 ) -> Result<(SubscribeResult, Subscribed), ErrorCode> {
-    if request.r#type != 0 {
-        return Err(ErrorCode::NOT_AVAILABLE);
-    }
-    if !request.tf.is_empty() {
-        return Err(ErrorCode::BAD_REQUEST);
-    }
+    check(request)?;
     let conversation = channel.parse().map_err(|_| ErrorCode::BAD_REQUEST)?;
     let (conversation, topic) = open(at, conversation, grant.as_ref()).await?;
     // A second subscribe is a client that missed the first reply: it is done anew.

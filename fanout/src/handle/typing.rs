@@ -47,7 +47,6 @@ pub(super) async fn typing(at: &Asked<'_>, request: &RpcRequest, typing: bool) -
 
 fn conversation(data: &[u8]) -> Result<ConversationId, WireError> {
     const CONVERSATION: &str = "conversation";
-    let data = if data.is_empty() { b"{}" } else { data };
-    let fields = Fields::read(data, &[CONVERSATION])?;
+    let fields = Fields::of_body(data, &[CONVERSATION])?;
     required(CONVERSATION, fields.text(CONVERSATION)?)
 }

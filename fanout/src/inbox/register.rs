@@ -36,8 +36,8 @@ struct Person {
     /// Of this person, at this node.
     sessions: usize,
     tallies: HashMap<ConversationId, Tally>,
-    /// The entries are there. Held by whoever reads them.
-    loaded: Arc<Mutex<bool>>,
+    /// Held by whoever reads the entries.
+    loading: Arc<Mutex<()>>,
     /// What was counted while they are read, and is newer; `None` once they are there.
     counted: Option<HashSet<ConversationId>>,
 }
@@ -52,12 +52,12 @@ struct Followed {
 pub(super) type Row = (UserId, ConversationId);
 
 impl Register {
-    /// One more session of somebody; gives whether their entries are there, once nobody reads them.
-    pub(super) fn enter(&mut self, user: &UserId) -> Arc<Mutex<bool>> {
+    /// One more session of somebody; gives what is held while their entries are read.
+    pub(super) fn enter(&mut self, user: &UserId) -> Arc<Mutex<()>> {
         let new = || Person { counted: Some(HashSet::new()), ..Person::default() };
         let person = self.people.entry(user.clone()).or_insert_with(new);
         person.sessions += 1;
-        Arc::clone(&person.loaded)
+        Arc::clone(&person.loading)
     }
 
     /// One session less. If it was the last, gives the conversations that nobody is told of any more.
@@ -107,6 +107,11 @@ impl Register {
             self.recount(row, place);
         }
         others_are_further
+    }
+
+    /// Whether somebody's tallies are there.
+    pub(super) fn is_loaded(&self, user: &UserId) -> bool {
+        self.people.get(user).is_some_and(|person| person.counted.is_none())
     }
 
     /// All of somebody's tallies are there.

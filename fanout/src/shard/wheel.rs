@@ -51,10 +51,7 @@ impl Shard {
 
     /// A session is over.
     pub(crate) fn dismiss(&self, session: &Rc<Session>) {
-        for conversation in session.conversations() {
-            self.unsubscribe(session, &conversation);
-        }
-        self.close_inbox(session);
+        self.unsubscribe_all(session);
         self.sessions_len.set(self.sessions_len.get() - 1);
         self.meters.ended(session);
     }

@@ -41,8 +41,7 @@ pub fn request(identity: Identity, method: &str, given: &[Given], json: &[u8]) -
     let mut known = vec![CONVERSATION, method.event_id];
     known.extend(method.fields);
     known.retain(|name| given.iter().all(|(given, _)| given != name));
-    let json = if json.is_empty() { b"{}" } else { json };
-    let fields = Fields::read(json, &known)?.beside(given);
+    let fields = Fields::of_body(json, &known)?.beside(given);
     let command = (method.command)(&fields)?;
     let event_id = fields.text(method.event_id)?;
     let conversation = match fields.text(CONVERSATION)? {

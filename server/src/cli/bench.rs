@@ -11,18 +11,16 @@
 
 use std::{
     env,
-    io::{self, StdoutLock, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use tempfile::TempDir;
 
 use super::args::DATA_DEFAULT;
-use crate::measure::{Cores, Server};
+use crate::measure::{Cores, Report, Server, tell, unless_stopped};
 
 mod caught_up;
 mod connect;
@@ -93,32 +91,6 @@ impl OwnServerArgs {
         tell(&measured?, self.json)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Lets a measurement end, or the one who waits for it: stopped by hand, what was made is still cleared away.
-async fn unless_stopped<R>(measuring: impl Future<Output = anyhow::Result<R>>) -> anyhow::Result<R> {
-    tokio::select! {
-        measured = measuring => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C; nothing was measured")),
-    }
-}
-
-/// What a measurement brought.
-trait Report: Serialize {
-    /// Writes it for people.
-    fn print(&self, out: &mut StdoutLock<'_>) -> io::Result<()>;
-}
-
-/// Writes it for people or, as one JSON object, for programs.
-fn tell(report: &impl Report, json: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, report)?;
-        writeln!(out)?;
-    } else {
-        report.print(&mut out)?;
-    }
-    Ok(())
 }
 
 /// Runs the measurement.

@@ -75,6 +75,14 @@ impl<'a> Fields<'a> {
         Ok(Self { object: Object(fields), given: &[] })
     }
 
+    /// The same of a body: none at all is as good as an empty object.
+    ///
+    /// # Errors
+    /// As [`Fields::read`].
+    pub fn of_body(bytes: &'a [u8], known: &[&str]) -> Read<Self> {
+        Self::read(if bytes.is_empty() { b"{}" } else { bytes }, known)
+    }
+
     /// The same, and these texts beside it. They are not checked yet, as little as what stands in the object.
     #[must_use]
     pub fn beside(self, given: &'a [Given]) -> Self {

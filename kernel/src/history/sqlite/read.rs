@@ -24,19 +24,10 @@ pub(super) fn events(
     conversation: &ConversationId,
     extent: Extent,
 ) -> Result<Vec<StoredEvent>, Failure> {
-    let sql = match extent.order {
-        Order::Ascending => {
-            "SELECT offset, recorded_at, void, value FROM events
-             WHERE conversation = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset LIMIT ?4"
-        }
-        Order::Descending => {
-            "SELECT offset, recorded_at, void, value FROM events
-             WHERE conversation = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset DESC LIMIT ?4"
-        }
-    };
+    let sql = stretch_of("SELECT offset, recorded_at, void, value FROM events", extent.order);
     let codec = Codec::default();
     let (after, up_to, limit) = bounds(extent);
-    all(conn, sql, params![conversation.as_str(), after, up_to, limit], |row| stored(row, &codec))
+    all(conn, &sql, params![conversation.as_str(), after, up_to, limit], |row| stored(row, &codec))
 }
 
 fn stored(row: &Columns<'_>, codec: &Codec) -> Result<StoredEvent, Failure> {
@@ -56,20 +47,12 @@ pub(super) fn messages(
     conversation: &ConversationId,
     extent: Extent,
 ) -> Result<Vec<Message>, Failure> {
-    let sql = match extent.order {
-        Order::Ascending => {
-            "SELECT message_id, author, text, style, reply_to, occurred_at, offset, edited_text, edited_at,
-                    redacted_by, redacted_at FROM messages
-             WHERE conversation = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset LIMIT ?4"
-        }
-        Order::Descending => {
-            "SELECT message_id, author, text, style, reply_to, occurred_at, offset, edited_text, edited_at,
-                    redacted_by, redacted_at FROM messages
-             WHERE conversation = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset DESC LIMIT ?4"
-        }
-    };
+    let sql = stretch_of(
+        "SELECT message_id, author, text, style, reply_to, occurred_at, offset, edited_text, edited_at, redacted_by, redacted_at FROM messages",
+        extent.order,
+    );
     let (after, up_to, limit) = bounds(extent);
-    let mut messages = all(conn, sql, params![conversation.as_str(), after, up_to, limit], message)?;
+    let mut messages = all(conn, &sql, params![conversation.as_str(), after, up_to, limit], message)?;
     for message in &mut messages {
         message.reactions = reactions(conn, conversation, &message.message_id)?;
     }
@@ -81,18 +64,9 @@ pub(super) fn posts(
     conversation: &ConversationId,
     extent: Extent,
 ) -> Result<Vec<Post>, Failure> {
-    let sql = match extent.order {
-        Order::Ascending => {
-            "SELECT offset, author, text FROM messages
-             WHERE conversation = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset LIMIT ?4"
-        }
-        Order::Descending => {
-            "SELECT offset, author, text FROM messages
-             WHERE conversation = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset DESC LIMIT ?4"
-        }
-    };
+    let sql = stretch_of("SELECT offset, author, text FROM messages", extent.order);
     let (after, up_to, limit) = bounds(extent);
-    all(conn, sql, params![conversation.as_str(), after, up_to, limit], |row| {
+    all(conn, &sql, params![conversation.as_str(), after, up_to, limit], |row| {
         Ok(Post { offset: row.place(0)?, author: row.parsed(1)?, text: row.parsed(2)? })
     })
 }
@@ -269,6 +243,17 @@ fn repeats(conn: &Connection, conversation: &ConversationId) -> Result<Repeats, 
         repeats.note(Fact { event, offset: *offset, recorded_at: *recorded_at });
     }
     Ok(repeats)
+}
+
+/// The rows of a stretch of a conversation, whose bounds are [`bounds`].
+fn stretch_of(select: &str, order: Order) -> String {
+    let order = match order {
+        Order::Ascending => "ASC",
+        Order::Descending => "DESC",
+    };
+    format!(
+        "{select} WHERE conversation = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset {order} LIMIT ?4"
+    )
 }
 
 fn bounds(extent: Extent) -> (i64, i64, i64) {
