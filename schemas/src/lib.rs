@@ -18,6 +18,7 @@ pub mod json;
 mod mention;
 pub mod position;
 pub mod signal;
+mod string;
 pub mod text;
 pub mod time;
 

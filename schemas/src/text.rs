@@ -4,8 +4,6 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use serde::{Deserialize, Serialize};
-
 use crate::caps;
 
 /// Why a text was refused.
@@ -60,7 +58,9 @@ impl Rule {
             return Err(TextError::TooLong { what, len: s.len(), max: self.len_max });
         }
         let allowed = |c: char| self.multiline && matches!(c, '\n' | '\t');
-        if let Some(c) = s.chars().find(|c| c.is_control() && !allowed(*c)) {
+        // Nearly all texts have none, and most are ASCII: that is soon seen.
+        let plain = s.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if !plain && let Some(c) = s.chars().find(|c| c.is_control() && !allowed(*c)) {
             return Err(TextError::Control { what, code: u32::from(c) });
         }
         if self.blank {
@@ -80,9 +80,10 @@ impl Rule {
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $rule:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
+
+        $crate::string::as_string!($name);
 
         impl $name {
             /// The text, as it was written.

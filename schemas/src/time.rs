@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use jiff::tz::Offset;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
+
+use crate::string;
 
 /// Milliseconds since 1970-01-01T00:00:00Z. In JSON an RFC 3339 text (`2024-02-26T08:49:39.372Z`), in
 /// Avro a `timestamp-millis`.
@@ -32,12 +35,35 @@ impl Timestamp {
     pub fn as_millis(self) -> i64 {
         self.0
     }
+
+    /// As text. Every event that is told has two of them, so it is made digit by digit.
+    fn text(self) -> [u8; 24] {
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        // It lies within what can be written, whatever it was made from.
+        let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        let time = Offset::UTC.to_datetime(time);
+        for (place, number) in [
+            (0..4, time.year()),
+            (5..7, time.month().into()),
+            (8..10, time.day().into()),
+            (11..13, time.hour().into()),
+            (14..16, time.minute().into()),
+            (17..19, time.second().into()),
+            (20..23, time.millisecond()),
+        ] {
+            let mut rest = number.unsigned_abs();
+            for digit in text.get_mut(place).into_iter().flatten().rev() {
+                *digit += (rest % 10) as u8;
+                rest /= 10;
+            }
+        }
+        text
+    }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;
-        write!(f, "{time:.3}")
+        f.write_str(str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -53,7 +79,7 @@ impl FromStr for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(self)
+            serializer.serialize_str(str::from_utf8(&self.text()).map_err(S::Error::custom)?)
         } else {
             serializer.serialize_i64(self.0)
         }
@@ -63,7 +89,7 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            string::parsed(deserializer)
         } else {
             i64::deserialize(deserializer).map(Self::from_millis)
         }
@@ -80,6 +106,11 @@ mod tests {
         assert_eq!(time.as_millis(), 1_708_937_379_372);
         assert_eq!(time.to_string(), "2024-02-26T08:49:39.372Z");
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+        for millis in (0..400).map(|step| Timestamp::MILLIS_MIN + step * 788_923_149_999) {
+            let time = Timestamp::from_millis(millis);
+            let of_library = jiff::Timestamp::from_millisecond(time.as_millis()).unwrap();
+            assert_eq!(time.to_string(), format!("{of_library:.3}"));
+        }
         assert!("yesterday".parse::<Timestamp>().is_err());
     }
 
