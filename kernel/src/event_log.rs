@@ -73,7 +73,15 @@ pub struct Record {
     /// The encoded event.
     pub value: Bytes,
     /// See [`NewRecord::headers`].
-    pub headers: Vec<Header>,
+    pub headers: Arc<[Header]>,
+}
+
+impl NewRecord {
+    /// The record that stands there now.
+    fn at(self, offset: Offset, recorded_at: Timestamp) -> Record {
+        let Self { key, value, headers } = self;
+        Record { offset, recorded_at, key: key.as_str().to_owned().into(), value, headers: headers.into() }
+    }
 }
 
 impl Record {

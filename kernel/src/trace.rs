@@ -197,7 +197,7 @@ mod tests {
             recorded_at: schemas::Timestamp::from_millis(0),
             key: Bytes::from_static(b"tea"),
             value: Bytes::new(),
-            headers: vec![header(TRACEPARENT, &format!("00-{TRACE}-{SPAN}-01"))],
+            headers: [header(TRACEPARENT, &format!("00-{TRACE}-{SPAN}-01"))].into(),
         };
         assert!(!is_on() && Trace::of_record(&record).is_none());
         assert!(consume(&record, Partition(0), "test").is_disabled());

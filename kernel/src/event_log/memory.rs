@@ -103,9 +103,7 @@ impl State {
         let records = self.partitions.get_mut(partition.0 as usize)?;
         let offset = Offset::new(records.len() as u64);
         let recorded_at = records.last().map_or(now, |last| last.recorded_at.max(now));
-        let NewRecord { key, value, headers } = record;
-        let key = key.as_str().to_owned().into();
-        records.push(Record { offset, recorded_at, key, value, headers });
+        records.push(record.at(offset, recorded_at));
         Some(Place { partition, offset, recorded_at })
     }
 }

@@ -45,7 +45,7 @@ mod tests {
 
     fn reading(key: &'static [u8], value: Bytes) -> Reading {
         let (offset, recorded_at) = (Offset::new(0), Timestamp::from_millis(0));
-        let record = Record { offset, recorded_at, key: key.into(), value, headers: Vec::new() };
+        let record = Record { offset, recorded_at, key: key.into(), value, headers: [].into() };
         read(&record, &Codec::default())
     }
 

@@ -3,7 +3,8 @@
 //! ```text
 //!   append ──► bounded queue ──► writer thread: one transaction, one fsync, for all that waits
 //!                                   │ committed
-//!                                   ├─► tails (watch) ──► readers wake, and read through a pool
+//!                                   ├─► recent records, in memory
+//!                                   ├─► tails (watch) ──► readers wake, and read those, or older ones through a pool
 //!                                   └─► answers to the callers
 //! ```
 //!
@@ -28,7 +29,11 @@ use rusqlite::Connection;
 use schemas::{Epoch, Partition, Position};
 use tokio::sync::watch;
 
-use self::{schema::Meta, writer::Writer};
+use self::{
+    recent::{Bounds, Recent},
+    schema::Meta,
+    writer::{Published, Writer},
+};
 use super::{
     AppendError, BATCH_LEN_MAX, EventLog, EventReader, NewRecord, Place, ReadError, Readership, Record,
     check_batch,
@@ -41,6 +46,7 @@ use crate::{
 };
 
 mod headers;
+mod recent;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -57,6 +63,7 @@ pub struct SqliteLog(Arc<Shared>);
 struct Shared {
     meta: Meta,
     tails: Arc<watch::Sender<Vec<Position>>>,
+    recent: Arc<Recent>,
     groups: Groups,
     // Dropped in this order: the writer's connection is the last, so that it folds the write-ahead log
     // into the file; then the file is free for others.
@@ -120,17 +127,29 @@ impl SqliteLog {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(path: impl AsRef<Path>, partitions: u32, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
+        Self::open_keeping(Bounds::default(), path.as_ref(), partitions, clock)
+    }
+
+    /// The same, with so much of it in memory.
+    fn open_keeping(
+        bounds: Bounds,
+        path: &Path,
+        partitions: u32,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
         let lock = lock(path)?;
         let (connection, meta) = schema::open(path, partitions.max(1))?;
         let storage =
             |error: &dyn ToString| OpenError::Storage { path: path.to_owned(), reason: error.to_string() };
         let heads = schema::heads(&connection, meta.partitions).map_err(|error| storage(&error))?;
         let tails = Arc::new(watch::Sender::new(heads.iter().map(|head| head.tail).collect()));
-        let writer = Writer::start(connection, Folding::of(path), heads, Arc::clone(&tails), clock);
+        let recent = Arc::new(Recent::new(bounds, heads.len()));
+        let published = Published { recent: Arc::clone(&recent), tails: Arc::clone(&tails) };
+        let writer = Writer::start(connection, Folding::of(path), heads, published, clock);
         Ok(Self(Arc::new(Shared {
             meta,
             tails,
+            recent,
             groups: Groups::default(),
             readers: Arc::new(Readers::of(path, schema::open_for_reading)),
             writer: writer.map_err(|error| storage(&error))?,
@@ -212,6 +231,9 @@ impl Followed for Shared {
             return Ok(Vec::new());
         }
         let limit = limit.clamp(1, BATCH_LEN_MAX);
+        if let Some(records) = self.recent.read(partition, from, up_to, limit) {
+            return Ok(records);
+        }
         self.read(move |connection| schema::records(connection, partition, from, up_to, limit)).await
     }
 

@@ -30,7 +30,7 @@ fn record(offset: u64, event: &ChatEvent) -> Record {
         recorded_at: Timestamp::from_millis(0),
         key: Bytes::copy_from_slice(event.conversation.as_str().as_bytes()),
         value: Codec::default().encode(event).unwrap(),
-        headers: vec![header],
+        headers: [header].into(),
     }
 }
 
@@ -95,7 +95,7 @@ fn whoever_is_named_is_due_and_so_is_what_passes_there_from_then_on() {
 fn a_record_without_a_header_is_read() {
     let mut watch = watch();
     let joined = event("inn", "j", "ann", MemberJoined { member: user("bob") });
-    let record = Record { headers: Vec::new(), ..record(0, &joined) };
+    let record = Record { headers: [].into(), ..record(0, &joined) };
     assert!(watch.saw(P0, &[record], &Codec::default()));
 }
 

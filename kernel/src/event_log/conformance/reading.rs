@@ -42,7 +42,7 @@ pub async fn what_was_written_comes_back<S: Subject>() {
         assert_eq!(read.len(), 1);
         assert_eq!(read[0].offset, place.offset);
         assert_eq!(read[0].key_str(), Some(written.key.as_str()));
-        assert_eq!((&read[0].value, &read[0].headers), (&written.value, &written.headers));
+        assert_eq!((&read[0].value, &*read[0].headers), (&written.value, &*written.headers));
     }
 }
 

@@ -206,7 +206,7 @@ mod tests {
             recorded_at: Timestamp::from_millis(0),
             key: Bytes::new(),
             value: vec![0; len].into(),
-            headers: Vec::new(),
+            headers: [].into(),
         }
     }
 

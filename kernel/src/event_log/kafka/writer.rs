@@ -332,7 +332,7 @@ impl Slot {
             recorded_at: place.recorded_at,
             key: mem::take(&mut self.key),
             value: mem::take(&mut self.value),
-            headers: mem::take(&mut self.headers),
+            headers: mem::take(&mut self.headers).into(),
         }
     }
 

@@ -236,7 +236,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         recorded_at: time(row, 1)?,
         key: row.get::<_, Vec<u8>>(2)?.into(),
         value: row.get::<_, Vec<u8>>(3)?.into(),
-        headers: headers::decode(headers).ok_or_else(|| damaged(4, "the headers are cut".to_owned()))?,
+        headers: headers::decode(headers).ok_or_else(|| damaged(4, "the headers are cut".to_owned()))?.into(),
     })
 }
 

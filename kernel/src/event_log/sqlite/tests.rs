@@ -61,8 +61,41 @@ impl Subject for Wrapped {
     }
 }
 
+/// The same with nothing in memory: all is read from the file.
+struct FromTheFile(Embedded);
+
+impl FromTheFile {
+    fn open(directory: &TempDir) -> SqliteLog {
+        let (bounds, path) = (Bounds { len_max: 0, bytes_max: 0 }, directory.path().join("log.db"));
+        SqliteLog::open_keeping(bounds, &path, PARTITIONS, Arc::new(SystemClock)).unwrap()
+    }
+}
+
+#[async_trait]
+impl Subject for FromTheFile {
+    const DENSE: bool = true;
+
+    async fn fresh() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self(Embedded { log: Some(Self::open(&directory)), directory })
+    }
+
+    fn log(&self) -> SharedLog {
+        self.0.log()
+    }
+
+    async fn reopen(&mut self) {
+        self.0.log = None;
+        self.0.log = Some(Self::open(&self.0.directory));
+    }
+}
+
 mod embedded {
     crate::event_log_conformance!(super::Embedded);
+}
+
+mod from_the_file {
+    crate::event_log_conformance!(super::FromTheFile);
 }
 
 mod wrapped {

@@ -10,7 +10,7 @@
 //! wait of its caller, and how long an append may take is bounded by how long callers wait.
 
 use std::{
-    io,
+    io, mem,
     sync::Arc,
     thread::{Builder, JoinHandle},
 };
@@ -19,7 +19,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use schemas::{Partition, Position, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::schema::{self, Head};
+use super::{
+    recent::Recent,
+    schema::{self, Head},
+};
 use crate::{
     clock::Clock,
     event_log::{AppendError, NewRecord, Place, ReadError, partition_of},
@@ -65,12 +68,12 @@ impl Writer {
         connection: Connection,
         folding: Folding,
         heads: Vec<Head>,
-        tails: Arc<watch::Sender<Vec<Position>>>,
+        published: Published,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_LEN);
         let partitions = u32::try_from(heads.len()).unwrap_or(u32::MAX);
-        let work = Work { connection, folding, heads: Some(heads), partitions, tails, clock };
+        let work = Work { connection, folding, heads: Some(heads), partitions, published, clock };
         let thread = Builder::new().name("log-writer".to_owned()).spawn(move || work.run(jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -126,8 +129,14 @@ struct Work {
     /// `None` after a failure, until they are read again.
     heads: Option<Vec<Head>>,
     partitions: u32,
-    tails: Arc<watch::Sender<Vec<Position>>>,
+    published: Published,
     clock: Arc<dyn Clock>,
+}
+
+/// Where readers find what was committed.
+pub(super) struct Published {
+    pub(super) recent: Arc<Recent>,
+    pub(super) tails: Arc<watch::Sender<Vec<Position>>>,
 }
 
 /// What a committed group left: where each job's records stand, and where the partitions end now.
@@ -176,8 +185,12 @@ impl Work {
     }
 
     /// Tells the readers, then the callers: who was answered finds the tail where it should be.
-    fn succeed(&mut self, group: Vec<Job>, Committed { places, heads }: Committed) {
-        self.tails.send_if_modified(|tails| {
+    fn succeed(&mut self, mut group: Vec<Job>, Committed { places, heads }: Committed) {
+        let Published { recent, tails } = &self.published;
+        for (record, place) in group.iter_mut().zip(&places).flat_map(|(job, places)| job.take(places)) {
+            recent.keep(place.partition, record.at(place.offset, place.recorded_at));
+        }
+        tails.send_if_modified(|tails| {
             let moved = tails.iter().zip(&heads).any(|(tail, head)| *tail != head.tail);
             *tails = heads.iter().map(|head| head.tail).collect();
             moved
@@ -216,6 +229,16 @@ impl Job {
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// Its records that were written, and where.
+    fn take<'a>(&mut self, places: &'a [Place]) -> impl Iterator<Item = (NewRecord, &'a Place)> {
+        let batch = match self {
+            // One that was not written has no places.
+            Self::Append { batch, .. } => mem::take(batch),
+            Self::Checkpoint { .. } => Vec::new(),
+        };
+        batch.into_iter().zip(places)
     }
 
     fn succeed(self, places: Vec<Place>) {
