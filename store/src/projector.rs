@@ -6,8 +6,8 @@
 //! ```
 //!
 //! What is there goes in one round: records of several partitions at the same time, so that while the servers of the history write the
-//! rows of one, another is folded. A round begins at once after a quiet time or a large round, but not right behind a small one:
-//! records that trickle in share the cost of a round, which is nearly the same for one and for hundreds.
+//! rows of one, another is folded. A round begins at once after a quiet time or if enough is there, but not right behind another:
+//! records that come in share the cost of a round, which is nearly the same for one and for hundreds.
 //!
 //! Invariant: the checkpoint is never ahead of the rows. The history's own progress says where to go on; the
 //! checkpoint only says where reading starts. So a history that was wiped is filled again from the log, and a
@@ -15,7 +15,7 @@
 
 use std::{collections::HashMap, future::pending, time::Duration};
 
-use futures_util::{FutureExt, future::join_all};
+use futures_util::future::join_all;
 use kernel::{
     event_log::{BATCH_LEN_MAX, Delivery, EventReader, ReadError, Readership, Record, SharedLog},
     history::SharedHistory,
@@ -37,12 +37,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Most partitions that are brought in at the same time.
 const TOGETHER_MAX: usize = 8;
-/// Most records of one partition in a round; a single delivery may have more.
+/// Most records of one partition in a round; a single delivery may have more. So many, of however many partitions, wait for no more.
 const ROUND_LEN_MAX: usize = 4 * BATCH_LEN_MAX;
-/// From how many records on a round is worth its cost.
-const ROUND_LEN_MIN: usize = 500;
-/// From the beginning of a round that was not to that of the next: at least, at most, and as many times as long as the round took, so that
-/// small rounds keep the servers of the history busy for a small part of the time, however slow they are.
+/// From the beginning of a round to that of the next: at least, at most, and as many times as long as the round took, so that
+/// rounds keep the servers of the history busy for a small part of the time, however slow they are.
 const ROUND_INTERVAL: Duration = Duration::from_millis(50);
 const ROUND_INTERVAL_MAX: Duration = Duration::from_millis(250);
 const ROUND_SHARE: u32 = 20;
@@ -178,14 +176,16 @@ impl Projector {
         Ok(false)
     }
 
-    /// Waits until records may be brought in, unless it is stopped, and adds to them what else is there by then.
+    /// Adds to the records at hand what else comes until they may be brought in, unless it is stopped.
     async fn gather(&mut self) -> Result<(), ReadError> {
-        tokio::select! { () = stopped(&mut self.stop) => {} () = sleep_until(self.round) => {} }
         let Some(reader) = &mut self.reader else { return Ok(()) };
-        while self.next.is_none()
-            && let Some(delivery) = reader.next().now_or_never().transpose()?
-        {
-            self.next = join(&mut self.at_hand, delivery);
+        while self.next.is_none() && len(&self.at_hand) < ROUND_LEN_MAX {
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.stop) => break,
+                delivery = reader.next() => self.next = join(&mut self.at_hand, delivery?),
+                () = sleep_until(self.round) => break,
+            }
         }
         Ok(())
     }
@@ -195,12 +195,11 @@ impl Projector {
     async fn take(&mut self) -> Result<(), ProjectError> {
         let begun = Instant::now();
         let records: HashMap<_, _> = self.at_hand.iter().filter_map(records_of).collect();
-        let len = records.values().map(|records| records.len()).sum();
         let takes = self.assigned.iter_mut().filter_map(|(partition, assignment)| {
             records.get(partition).map(|records| assignment.fold.take(records))
         });
         let outcomes = join_all(takes).await;
-        self.round = begun + interval(len, begun.elapsed());
+        self.round = begun + interval(begun.elapsed());
         self.commit.get_or_insert_with(|| Instant::now() + COMMIT_INTERVAL);
         outcomes.into_iter().collect()
     }
@@ -287,13 +286,9 @@ impl Projector {
     }
 }
 
-/// How long from the beginning of a round of so many records, which took so long, to that of the next.
-fn interval(len: usize, took: Duration) -> Duration {
-    if len < ROUND_LEN_MIN {
-        (took * ROUND_SHARE).clamp(ROUND_INTERVAL, ROUND_INTERVAL_MAX)
-    } else {
-        Duration::ZERO
-    }
+/// How long from the beginning of a round, which took so long, to that of the next.
+fn interval(took: Duration) -> Duration {
+    (took * ROUND_SHARE).clamp(ROUND_INTERVAL, ROUND_INTERVAL_MAX)
 }
 
 /// Resolves when it was stopped, or nobody can stop it any more.
@@ -315,6 +310,11 @@ fn join(round: &mut Vec<Delivery>, delivery: Delivery) -> Option<Delivery> {
         _ => return Some(Delivery::Records { partition, records }),
     }
     None
+}
+
+/// How many records there are.
+fn len(deliveries: &[Delivery]) -> usize {
+    deliveries.iter().filter_map(records_of).map(|(_, records)| records.len()).sum()
 }
 
 fn records_of(delivery: &Delivery) -> Option<(Partition, &[Record])> {

@@ -1,6 +1,6 @@
 //! Keeps the write-ahead log short, also while the file is read without a pause.
 //!
-//! Every 1,000 pages the write-ahead log is folded into the file, but it begins anew only in a moment when
+//! Every so many pages the write-ahead log is folded into the file, but it begins anew only in a moment when
 //! nobody reads from it. With enough readers that moment never comes, so past a length we wait for it: reads
 //! are short, and new ones do not come in between.
 

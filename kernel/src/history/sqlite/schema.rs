@@ -134,9 +134,21 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared: more than there are.
 const STATEMENTS_LEN_MAX: usize = 64;
 
+/// Memory for pages that the writer has in hand, in KiB: a batch that touches hundreds of conversations must find them there, or each
+/// page is written and read again within one transaction.
+const WRITER_CACHE_KIB: i64 = 16 * 1_024;
+/// Pages of the write-ahead log until they are folded into the file. Conversations in use write to the same pages again and again,
+/// and each is folded once.
+const FOLD_PAGES: i64 = 4_000;
+
 /// Opens the file to write, and makes the tables if it is new.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
-    let mut conn = in_order(|| connect(path))?;
+    let mut conn = in_order(|| {
+        let conn = connect(path)?;
+        conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+        conn.pragma_update(None, "wal_autocheckpoint", FOLD_PAGES)?;
+        Ok(conn)
+    })?;
     let made = || -> Result<Option<OpenError>, rusqlite::Error> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let wrong = match found_in(&tx)? {

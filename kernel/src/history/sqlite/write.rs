@@ -6,7 +6,7 @@ use schemas::{EventId, Offset};
 use super::{super::words::Word, Failure};
 use crate::{
     conversation::is_activity,
-    history::{Batch, Change, HistoryError, Projected},
+    history::{Batch, Change, HistoryError, Projected, StoredEvent},
 };
 
 /// Rows and progress together, or nothing.
@@ -14,8 +14,17 @@ pub(super) fn apply(conn: &mut Connection, batch: &Batch) -> Result<(), Failure>
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     check_epoch(&tx, batch)?;
     let write = Write { conn: &tx };
-    for projected in &batch.events {
-        write.projected(projected)?;
+    // By conversation, since their rows lie together; in which order does not matter to the rows.
+    let mut events: Vec<_> = batch.events.iter().collect();
+    events.sort_by_key(|projected| &projected.event.event.conversation);
+    for of_one in events.chunk_by(|one, next| one.event.event.conversation == next.event.event.conversation) {
+        of_one.iter().try_for_each(|projected| write.projected(projected))?;
+        // All but the last would be written over.
+        let active = of_one.iter().map(|projected| &projected.event);
+        let active = active.filter(|stored| !stored.void && is_activity(&stored.event.body));
+        if let Some(last) = active.max_by_key(|stored| stored.offset) {
+            write.last(last)?;
+        }
     }
     write.progress(batch)?;
     Ok(tx.commit()?)
@@ -78,9 +87,6 @@ impl Write<'_> {
         ])?;
         if !stored.void {
             self.valid(&source, event.actor.as_str(), recorded_at, type_name)?;
-            if is_activity(&event.body) {
-                self.last(&source, event.occurred_at.as_millis())?;
-            }
         }
         changes.iter().try_for_each(|change| self.change(&source, change))
     }
@@ -104,13 +110,18 @@ impl Write<'_> {
         Ok(())
     }
 
-    fn last(&self, source: &Source<'_>, occurred_at: i64) -> Result<(), Failure> {
+    fn last(&self, stored: &StoredEvent) -> Result<(), Failure> {
+        let event = &stored.event;
         self.statement(
             "INSERT INTO conversations (conversation, last_at, last_offset) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET last_at = excluded.last_at, last_offset = excluded.last_offset
              WHERE last_offset IS NULL OR last_offset <= excluded.last_offset",
         )?
-        .execute(params![source.conversation, occurred_at, source.stamp])?;
+        .execute(params![
+            event.conversation.as_str(),
+            event.occurred_at.as_millis(),
+            stamp(stored.offset)
+        ])?;
         Ok(())
     }
 
