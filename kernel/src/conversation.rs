@@ -114,6 +114,23 @@ pub enum Void {
 }
 
 impl ConversationState {
+    /// The same without its repeats, which are as many as there were events of late: for a fold on trial that looks ids up elsewhere.
+    #[must_use]
+    pub fn without_repeats(&self) -> Self {
+        Self {
+            conversation: self.conversation.clone(),
+            title: self.title.clone(),
+            visibility: self.visibility,
+            archived: self.archived,
+            creator: self.creator.clone(),
+            created_at: self.created_at,
+            standings: self.standings.clone(),
+            repeats: Repeats::default(),
+            position: self.position,
+            last_at: self.last_at,
+        }
+    }
+
     /// How `user` stands towards the conversation; `None`: not at all.
     pub fn standing(&self, user: &UserId) -> Option<Standing> {
         self.standings.get(user).copied()

@@ -24,6 +24,7 @@ const CREATION: &str = "import.created";
 #[derive(Debug)]
 pub(super) struct Draft {
     tracked: Arc<Tracked>,
+    /// Of the ids it has those of this import.
     state: Option<ConversationState>,
     /// The ids of the import that were used before.
     used: HashMap<EventId, Known>,
@@ -37,8 +38,8 @@ impl Draft {
         ids: BTreeSet<EventId>,
     ) -> Result<Self, CommandError> {
         let tracked = worker.mirror.track(conversation).await.map_err(unavailable)?;
-        let state = tracked.look(|state| Some(state?.clone()));
-        // After the state was copied: what it does not have yet is found here.
+        let state = tracked.look(|state| Some(state?.without_repeats()));
+        // After the state was copied: what it does not have yet is found here too.
         let used = worker.recall.events(&worker.mirror, &tracked, ids).await?;
         Ok(Self { tracked, state, used })
     }
@@ -49,8 +50,8 @@ impl Draft {
 
     /// The event with this id: of this import, or from before.
     pub(super) fn find(&self, id: &EventId) -> Option<Known> {
-        let of_late = self.state.as_ref().and_then(|state| state.repeats.find(id)).map(Known::from);
-        of_late.or_else(|| self.used.get(id).cloned())
+        let of_this = self.state.as_ref().and_then(|state| state.repeats.find(id)).map(Known::from);
+        of_this.or_else(|| self.used.get(id).cloned())
     }
 
     /// Whether what `event` answers, if anything, is a message: of this import, or from before.
@@ -95,8 +96,7 @@ impl Draft {
     /// Why it would not count.
     pub(super) fn add(&mut self, event: &ChatEvent) -> Result<(), Void> {
         let next = self.state.as_ref().map_or(0, |state| state.position.get());
-        // Recorded at no time: nothing leaves the window while the trial lasts, neither what was there before nor
-        // what this import adds.
+        // Recorded at no time: nothing that this import adds leaves the window while the trial lasts.
         let fact = Fact { event, offset: Offset::new(next), recorded_at: Timestamp::from_millis(i64::MIN) };
         ConversationState::evolve(&mut self.state, fact)
     }
