@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    future::Future,
+    future::{Future, poll_fn},
     io,
     pin::Pin,
     rc::Rc,
@@ -155,12 +155,16 @@ async fn serve(
                 }) as Doing
             });
         }
-        let done = async {
-            match doing.as_mut() {
-                Some(doing) => doing.await,
-                None => std::future::pending().await,
+        // The replies to commands that came together go out together, unless one has to wait for something.
+        let done = poll_fn(|cx| {
+            let Some(doing) = doing.as_mut() else { return Poll::Pending };
+            session.gather();
+            let done = doing.as_mut().poll(cx);
+            if done.is_pending() || waiting.is_empty() {
+                session.write_gathered();
             }
-        };
+            done
+        });
         tokio::select! {
             biased;
             why = session.ended() => return why,

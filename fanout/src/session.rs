@@ -50,6 +50,8 @@ pub(crate) struct Session {
     outbox: RefCell<Outbox<Box<dyn Wire>>>,
     /// Nothing is written until the first reply is there.
     held: Cell<bool>,
+    /// More replies follow at once.
+    gathers: Cell<bool>,
     /// Something waits in the outbox that the socket did not take.
     blocked: Cell<bool>,
     became_blocked: Notify,
@@ -80,6 +82,7 @@ impl Session {
             subscriptions: RefCell::default(),
             outbox: RefCell::new(Outbox::new(wire, limits)),
             held: Cell::new(false),
+            gathers: Cell::new(false),
             blocked: Cell::new(false),
             became_blocked: Notify::new(),
             drained: Notify::new(),
@@ -141,12 +144,25 @@ impl Session {
 
     /// Writes the answer to the command `id`.
     pub(crate) fn reply(&self, id: u32, outcome: Outcome) {
-        self.send(self.form.reply(&Reply::to(id, outcome)));
+        self.send(self.form.reply(Reply::to(id, outcome)));
     }
 
     /// From now on whatever is to be written waits, up to the bounds of the outbox.
     pub(crate) fn hold(&self) {
         self.held.set(true);
+    }
+
+    /// From now on what is written waits, for more is to come in the same turn.
+    pub(crate) fn gather(&self) {
+        self.gathers.set(true);
+    }
+
+    /// Writes what was gathered, several frames in one write.
+    pub(crate) fn write_gathered(&self) {
+        self.gathers.set(false);
+        if self.waiting_len() > 0 {
+            self.flush();
+        }
     }
 
     /// Drops what was held: it belongs to an answer that will not be given.
@@ -157,7 +173,7 @@ impl Session {
     /// Writes the answer to the command `id`, and then what was held.
     pub(crate) fn release(&self, id: u32, outcome: Outcome) {
         self.held.set(false);
-        self.outbox.borrow_mut().push_next(self.form.reply(&Reply::to(id, outcome)));
+        self.outbox.borrow_mut().push_next(self.form.reply(Reply::to(id, outcome)));
         self.flush();
         // A fill may have begun meanwhile and wait for room.
         self.tell_of_room();
@@ -180,20 +196,23 @@ impl Session {
 
     /// Writes what the socket takes. What it does not take is written by [`Session::unblocked`].
     pub(crate) fn flush(&self) {
-        if self.held.get() || self.blocked.get() || self.over.get().is_some() {
-            return;
+        if !self.has_to_wait() {
+            self.write();
         }
-        self.write();
     }
 
     /// Writes a frame behind what waits, like [`Session::send`], but shares it only if it has to wait.
     pub(crate) fn deliver(&self, frame: &Bytes) {
-        if self.held.get() || self.blocked.get() || self.over.get().is_some() {
+        if self.has_to_wait() {
             self.push(frame.clone());
             return;
         }
         let written = self.outbox.borrow_mut().write(frame);
         self.wrote(&written);
+    }
+
+    fn has_to_wait(&self) -> bool {
+        self.held.get() || self.gathers.get() || self.blocked.get() || self.over.get().is_some()
     }
 
     /// The socket may take more now.
@@ -345,5 +364,40 @@ impl Session {
     /// Every conversation it is subscribed to.
     pub(crate) fn conversations(&self) -> Vec<ConversationId> {
         self.subscriptions.borrow().keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket that takes everything; how many frames each write brought.
+    #[derive(Default, Clone)]
+    struct Writes(Rc<RefCell<Vec<usize>>>);
+
+    impl Wire for Writes {
+        fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.0.borrow_mut().push(slices.len());
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        }
+    }
+
+    #[test]
+    fn what_is_gathered_goes_out_in_one_write_and_what_comes_later_at_once() {
+        let writes = Writes::default();
+        let (client, born) = (kernel::random::session_id(), Timestamp::from_millis(0));
+        let session = Session::new(client, Form::Json, Box::new(writes.clone()), Limits::default(), born);
+        session.gather();
+        session.reply(1, Outcome::Publish);
+        session.deliver(&Bytes::from_static(b"event"));
+        session.reply(2, Outcome::Publish);
+        assert!(writes.0.borrow().is_empty());
+        session.write_gathered();
+        assert_eq!(*writes.0.borrow(), [3]);
+        session.deliver(&Bytes::from_static(b"event"));
+        assert_eq!(*writes.0.borrow(), [3, 1]);
+        session.gather();
+        session.write_gathered();
+        assert_eq!(*writes.0.borrow(), [3, 1], "nothing was gathered");
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Topic {
     epoch: Epoch,
     pub(crate) tracked: Arc<Tracked>,
     subscribers: RefCell<Vec<Rc<Subscription>>>,
+    /// How many of them want to be told who comes and goes: mostly none.
+    join_leave_len: Cell<usize>,
 }
 
 /// See the module.
@@ -90,7 +92,7 @@ pub(crate) enum Fill {
 
 impl Topic {
     pub(crate) fn new(conversation: ConversationId, epoch: Epoch, tracked: Arc<Tracked>) -> Self {
-        Self { conversation, epoch, tracked, subscribers: RefCell::default() }
+        Self { conversation, epoch, tracked, subscribers: RefCell::default(), join_leave_len: Cell::new(0) }
     }
 
     fn channel(&self) -> Channel<'_> {
@@ -98,6 +100,7 @@ impl Topic {
     }
 
     pub(crate) fn add(&self, subscription: Rc<Subscription>) {
+        self.join_leave_len.update(|len| len + usize::from(subscription.join_leave));
         self.subscribers.borrow_mut().push(subscription);
     }
 
@@ -106,8 +109,17 @@ impl Topic {
         let mut subscribers = self.subscribers.borrow_mut();
         if let Some(at) = subscribers.iter().position(|other| Rc::ptr_eq(other, subscription)) {
             subscribers.swap_remove(at);
+            self.join_leave_len.update(|len| len - usize::from(subscription.join_leave));
         }
         subscribers.is_empty()
+    }
+
+    /// Whether somebody may want to be told of this: else nobody need be asked.
+    pub(crate) fn may_want(&self, what: What) -> bool {
+        match what {
+            What::Came | What::Went => self.join_leave_len.get() > 0,
+            What::Typing(_) => true,
+        }
     }
 
     /// Whether the events may go to this person, as far as this node knows.

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, mem};
 
 use bytes::{Buf, Bytes, BytesMut};
 use kernel::mirror::LiveEvent;
@@ -84,7 +84,7 @@ impl Form {
     }
 
     /// The frame of one reply.
-    pub(crate) fn reply(self, reply: &Reply) -> Bytes {
+    pub(crate) fn reply(self, reply: Reply) -> Bytes {
         let (mut payload, mut frame) = (Vec::new(), BytesMut::new());
         self.put(&mut payload, reply);
         self.put_frame(&mut frame, &payload);
@@ -93,7 +93,7 @@ impl Form {
 
     /// The frame of one push.
     pub(crate) fn push(self, push: Push) -> Bytes {
-        self.reply(&Reply::of(push))
+        self.reply(Reply::of(push))
     }
 
     /// The ping: an empty reply.
@@ -121,7 +121,7 @@ impl Form {
             let name = channel.name.as_str();
             match self {
                 Self::Json => put_json_publication(&mut payload, name, event),
-                Self::Protobuf => self.put(&mut payload, &Reply::of(Push::publication(name, event))),
+                Self::Protobuf => self.put(&mut payload, Reply::of(Push::publication(name, event))),
                 Self::EventStream => event_stream::put_event(&mut payload, channel.epoch, event),
             }
         }
@@ -139,12 +139,12 @@ impl Form {
         }
     }
 
-    fn put(self, payload: &mut Vec<u8>, reply: &Reply) {
+    fn put(self, payload: &mut Vec<u8>, reply: Reply) {
         match self {
-            // Neither can fail: a vector takes everything, and what `bytes` hold was written or checked here as JSON.
-            Self::Json => serde_json::to_writer(payload, reply).unwrap_or_default(),
+            Self::Json => put_json_reply(payload, reply),
+            // It cannot fail: a vector takes everything.
             Self::Protobuf => reply.encode_length_delimited(payload).unwrap_or_default(),
-            Self::EventStream => event_stream::put_reply(payload, reply),
+            Self::EventStream => event_stream::put_reply(payload, &reply),
         }
     }
 }
@@ -157,6 +157,25 @@ fn add(commands: &mut Vec<Command>, command: Command) -> Result<(), NoCommand> {
     Ok(())
 }
 
+/// Who resumes gets a page of events, whose JSON stands ready: it is put into the result as it is, not checked again.
+fn put_json_reply(payload: &mut Vec<u8>, mut reply: Reply) {
+    let page = reply.subscribe.as_mut().map(|result| mem::take(&mut result.publications)).unwrap_or_default();
+    // It cannot fail: a vector takes everything, and what `bytes` hold was written or checked here as JSON.
+    serde_json::to_writer(&mut *payload, &reply).unwrap_or_default();
+    let Some((first, others)) = page.split_first() else { return };
+    // The result is the last in the reply, and the page is the last in the result.
+    payload.truncate(payload.len().saturating_sub(b"}}".len()));
+    let begins: &[u8] = if payload.last() == Some(&b'{') { b"" } else { b"," };
+    payload.extend_from_slice(begins);
+    payload.extend_from_slice(b"\"publications\":[");
+    put_json_event(payload, &first.data, first.offset);
+    for event in others {
+        payload.push(b',');
+        put_json_event(payload, &event.data, event.offset);
+    }
+    payload.extend_from_slice(b"]}}");
+}
+
 /// The hot path: the event's JSON stands ready, and a conversation id needs no escaping.
 fn put_json_publication(payload: &mut Vec<u8>, channel: &str, event: &LiveEvent) {
     if !payload.is_empty() {
@@ -164,11 +183,17 @@ fn put_json_publication(payload: &mut Vec<u8>, channel: &str, event: &LiveEvent)
     }
     payload.extend_from_slice(b"{\"push\":{\"channel\":\"");
     payload.extend_from_slice(channel.as_bytes());
-    payload.extend_from_slice(b"\",\"pub\":{\"data\":");
-    payload.extend_from_slice(event.json());
+    payload.extend_from_slice(b"\",\"pub\":");
+    put_json_event(payload, event.json(), event.position.get());
+    payload.extend_from_slice(b"}}");
+}
+
+fn put_json_event(payload: &mut Vec<u8>, json: &[u8], position: u64) {
+    payload.extend_from_slice(b"{\"data\":");
+    payload.extend_from_slice(json);
     payload.extend_from_slice(b",\"offset\":");
-    payload.extend_from_slice(event.position.to_string().as_bytes());
-    payload.extend_from_slice(b"}}}");
+    payload.extend_from_slice(position.to_string().as_bytes());
+    payload.push(b'}');
 }
 
 /// What is made once for each form that somebody speaks.

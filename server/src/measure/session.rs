@@ -1,10 +1,13 @@
 //! A session that costs its client little: frames are cut from the bytes, and nothing in them is parsed.
 
-use std::time::Instant;
+use std::{collections::HashMap, time::Instant};
 
 use anyhow::{Context, bail, ensure};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -35,7 +38,7 @@ impl Session {
         stream.set_nodelay(true)?;
         let mut session = Self::over(stream);
         session.upgrade().await?;
-        session.ask("connect", &json!({"token": token})).await?;
+        let _: IgnoredAny = session.ask("connect", &json!({"token": token})).await?;
         Ok(session)
     }
 
@@ -68,7 +71,7 @@ impl Session {
         if let Some((offset, epoch)) = from {
             request = json!({"channel": conversation, "recover": true, "offset": offset, "epoch": epoch});
         }
-        let Subscribed { publications } = serde_json::from_value(self.ask("subscribe", &request).await?)?;
+        let Subscribed { publications } = self.ask("subscribe", &request).await?;
         Ok(publications.into_iter().map(|publication| publication.offset).collect())
     }
 
@@ -116,7 +119,7 @@ impl Session {
     }
 
     /// Sends a command and waits for its result.
-    async fn ask(&mut self, method: &str, request: &Value) -> anyhow::Result<Value> {
+    async fn ask<R: DeserializeOwned>(&mut self, method: &str, request: &Value) -> anyhow::Result<R> {
         self.commands += 1;
         let id = self.commands;
         self.send(json!({"id": id, method: request}).to_string().as_bytes()).await?;
@@ -133,10 +136,12 @@ impl Session {
                 None => self.read().await?,
             }
         };
-        let mut reply: Value = serde_json::from_slice(&reply)?;
-        match reply.get_mut(method) {
-            Some(result) => Ok(result.take()),
-            None => bail!("{method} is refused: {}", reply.get("error").unwrap_or(&Value::Null)),
+        // A page of events may be in it, of which only the fields that are asked for are looked at.
+        let reply: HashMap<&str, &RawValue> = serde_json::from_slice(&reply)?;
+        match (reply.get(method), reply.get("error")) {
+            (Some(result), _) => Ok(serde_json::from_str(result.get())?),
+            (None, Some(error)) => bail!("{method} is refused: {error}"),
+            (None, None) => bail!("{method} is not answered"),
         }
     }
 

@@ -62,7 +62,7 @@ fn replies(form: Form, frames: &[u8]) -> Vec<Reply> {
 }
 
 fn json_of(outcome: Outcome) -> String {
-    let frame = Form::Json.reply(&Reply::to(7, outcome));
+    let frame = Form::Json.reply(Reply::to(7, outcome));
     String::from_utf8(payloads(Form::Json, &frame)[0].to_vec()).unwrap()
 }
 
@@ -70,7 +70,7 @@ fn json_of(outcome: Outcome) -> String {
 fn an_empty_result_is_there() {
     assert_eq!(json_of(Outcome::Publish), r#"{"id":7,"publish":{}}"#);
     // Field 8, of length 0.
-    assert_eq!(Form::Protobuf.reply(&Reply::to(7, Outcome::Publish))[..], *b"\x82\x05\x04\x08\x07\x42\x00");
+    assert_eq!(Form::Protobuf.reply(Reply::to(7, Outcome::Publish))[..], *b"\x82\x05\x04\x08\x07\x42\x00");
 }
 
 #[test]
@@ -85,6 +85,21 @@ fn zero_is_left_out_of_json_except_where_clients_rely_on_it() {
     let history = crate::protocol::HistoryResult::default();
     let expected = r#"{"id":7,"history":{"publications":[],"epoch":"","offset":0}}"#;
     assert_eq!(json_of(Outcome::History(history)), expected);
+}
+
+#[test]
+fn a_page_in_a_reply_is_read_as_it_was_written() {
+    let events = [event(4, "é \" \n 🍵"), event(5, "}}")];
+    for len in 0..=events.len() {
+        for recoverable in [false, true] {
+            let publications = events[..len].iter().map(Into::into).collect();
+            let result = SubscribeResult { recoverable, publications, ..SubscribeResult::default() };
+            let reply = Reply::to(7, Outcome::Subscribe(result));
+            for form in BOTH {
+                assert_eq!(replies(form, &form.reply(reply.clone())), [reply.clone()], "{len} {form:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -210,7 +225,7 @@ fn what_is_made_per_form_is_made_once() {
     assert_eq!(count.get(), 2);
 }
 
-fn stream_of(reply: &Reply) -> String {
+fn stream_of(reply: Reply) -> String {
     String::from_utf8(Form::EventStream.reply(reply).to_vec()).unwrap()
 }
 
@@ -236,7 +251,7 @@ fn an_event_stream_begins_with_its_position_or_with_what_was_missed() {
             publications,
             ..SubscribeResult::default()
         };
-        stream_of(&Reply::to(0, Outcome::Subscribe(result)))
+        stream_of(Reply::to(0, Outcome::Subscribe(result)))
     };
     assert_eq!(begun(false, false, vec![]), "id: k7:4\n\n");
     assert_eq!(begun(true, true, vec![]), "id: k7:4\n\n");
@@ -252,6 +267,6 @@ fn an_event_stream_ends_with_its_reason_and_says_nothing_else() {
     let end = Reply::of(Push::unsubscribe("tea", Unsubscribe::NOT_ALLOWED));
     let expected =
         "event: end\ndata: {\"code\":2000,\"reason\":\"you may not read this conversation any more\"}\n\n";
-    assert_eq!(stream_of(&end), expected);
-    assert_eq!(stream_of(&Reply::to(0, Outcome::Publish)), "");
+    assert_eq!(stream_of(end), expected);
+    assert_eq!(stream_of(Reply::to(0, Outcome::Publish)), "");
 }
