@@ -157,12 +157,16 @@ fn add(commands: &mut Vec<Command>, command: Command) -> Result<(), NoCommand> {
     Ok(())
 }
 
+/// What stands around an event's JSON, besides the name of its channel, at most.
+const EVENT_MORE: usize = r#"{"push":{"channel":"","pub":{"data":,"offset":}}}"#.len() + 24;
+
 /// Who resumes gets a page of events, whose JSON stands ready: it is put into the result as it is, not checked again.
 fn put_json_reply(payload: &mut Vec<u8>, mut reply: Reply) {
     let page = reply.subscribe.as_mut().map(|result| mem::take(&mut result.publications)).unwrap_or_default();
     // It cannot fail: a vector takes everything, and what `bytes` hold was written or checked here as JSON.
     serde_json::to_writer(&mut *payload, &reply).unwrap_or_default();
     let Some((first, others)) = page.split_first() else { return };
+    payload.reserve(page.iter().map(|event| event.data.len() + EVENT_MORE).sum());
     // The result is the last in the reply, and the page is the last in the result.
     payload.truncate(payload.len().saturating_sub(b"}}".len()));
     let begins: &[u8] = if payload.last() == Some(&b'{') { b"" } else { b"," };
@@ -178,6 +182,7 @@ fn put_json_reply(payload: &mut Vec<u8>, mut reply: Reply) {
 
 /// The hot path: the event's JSON stands ready, and a conversation id needs no escaping.
 fn put_json_publication(payload: &mut Vec<u8>, channel: &str, event: &LiveEvent) {
+    payload.reserve(channel.len() + event.json().len() + EVENT_MORE);
     if !payload.is_empty() {
         payload.push(b'\n');
     }

@@ -13,15 +13,19 @@ pub(super) enum Kind {
     Close = 0x88,
 }
 
+/// Of a frame: its kind, and its length in three ways.
+const HEAD_LEN_MAX: usize = 10;
+
 /// A frame of its own.
 pub(super) fn of(kind: Kind, payload: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(payload.len() + 10);
+    let mut frame = BytesMut::new();
     put(&mut frame, kind, payload);
     frame.freeze()
 }
 
 /// Adds a frame.
 pub(super) fn put(out: &mut BytesMut, kind: Kind, payload: &[u8]) {
+    out.reserve(HEAD_LEN_MAX + payload.len());
     out.put_u8(kind as u8);
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
         (Ok(len), _) if len < 126 => out.put_u8(len),
