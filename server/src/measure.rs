@@ -40,4 +40,4 @@ pub use row::Row;
 pub use schedule::Schedule;
 pub use server::Server;
 pub use session::Session;
-pub use work::{Percentiles, Place, Taken, Work, on_the_load};
+pub use work::{Percentiles, Place, Taken, Work, in_place_of_a_server, on_the_load};

@@ -141,7 +141,7 @@ impl Running {
 async fn tidings(cores: Option<Cores>, conversations: u32) -> anyhow::Result<Running> {
     // On the disk that the sources are on: what is written there is synced.
     let folder = tempfile::Builder::new().prefix("bench-peers-").tempdir_in(env::current_dir()?)?;
-    let server = Server::start(&binary::path()?, &folder.path().join("data"), cores).await?;
+    let server = Server::start(&binary::path()?, &folder.path().join("data"), cores, &[]).await?;
     Ok(Running {
         dialect: Box::new(Channels::with_tokens(server.token_key()?)),
         address: server.socket_address()?,

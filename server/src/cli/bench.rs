@@ -2,6 +2,7 @@
 //!
 //! - `post`: how fast messages are accepted;
 //! - `fanout`: what it takes to deliver them;
+//! - `scale`: whether that stays the same with more sessions;
 //! - `idle`: what a session holds that does nothing;
 //! - `connect`: what it takes to let one in;
 //! - `slow`: what a session that stops reading does to the others;
@@ -25,6 +26,7 @@ use crate::measure::{Cores, Report, Server, tell, unless_stopped};
 mod caught_up;
 mod connect;
 mod crowd;
+mod delivering;
 mod fanout;
 mod filling;
 mod floor;
@@ -34,6 +36,7 @@ mod memory;
 mod post;
 mod replay;
 mod resume;
+mod scale;
 mod slow;
 mod storm;
 
@@ -48,6 +51,7 @@ pub(super) struct BenchArgs {
 enum What {
     Post(post::PostArgs),
     Fanout(fanout::FanoutArgs),
+    Scale(scale::ScaleArgs),
     Idle(idle::IdleArgs),
     Connect(connect::ConnectArgs),
     Slow(slow::SlowArgs),
@@ -82,13 +86,28 @@ impl OwnServerArgs {
         cores: Option<Cores>,
         measure: impl AsyncFnOnce(&Server) -> anyhow::Result<R>,
     ) -> anyhow::Result<ExitCode> {
+        self.tell(&self.on_fresh(cores, &[], measure).await?)
+    }
+
+    /// Does something with a server on a fresh folder, which has more options, and removes both.
+    async fn on_fresh<R>(
+        &self,
+        cores: Option<Cores>,
+        options: &[&str],
+        work: impl AsyncFnOnce(&Server) -> anyhow::Result<R>,
+    ) -> anyhow::Result<R> {
         let program = env::current_exe().context("this program's own file is not known")?;
         let folder = beside(&self.data)?;
-        let server = Server::start(&program, &folder.path().join("data"), cores).await?;
-        let measured = unless_stopped(measure(&server)).await;
+        let server = Server::start(&program, &folder.path().join("data"), cores, options).await?;
+        let done = unless_stopped(work(&server)).await;
         drop(server);
         folder.close().context("cannot remove the temporary folder")?;
-        tell(&measured?, self.json)?;
+        done
+    }
+
+    /// Says what came out.
+    fn tell(&self, report: &impl Report) -> anyhow::Result<ExitCode> {
+        tell(report, self.json)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -98,6 +117,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Post(args) => post::run(args).await,
         What::Fanout(args) => fanout::run(args).await,
+        What::Scale(args) => scale::run(args).await,
         What::Idle(args) => idle::run(args).await,
         What::Connect(args) => connect::run(args).await,
         What::Slow(args) => slow::run(args).await,

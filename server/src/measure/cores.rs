@@ -11,22 +11,31 @@ pub struct Cores {
     pub server: usize,
     /// Where the load runs.
     pub load: usize,
+    /// Whether the server may run there too.
+    shared: bool,
 }
 
 impl Cores {
     /// The first two that this thread may use; `None` if there are not so many.
     pub fn choose() -> Option<Self> {
         let mut usable = system::usable().ok()?.into_iter();
-        Some(Self { server: usable.next()?, load: usable.next()? })
+        Some(Self { server: usable.next()?, load: usable.next()?, shared: false })
     }
 
-    /// Does something on the server's processor. Threads and processes that are started meanwhile stay there.
+    /// The same with the server on both, where it has to let the load in between.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// Does something where the server runs. Threads and processes that are started meanwhile stay there.
     ///
     /// # Errors
     /// The system does not let us.
     pub fn beside_the_load<R>(self, work: impl FnOnce() -> R) -> io::Result<R> {
         let before = system::usable()?;
-        system::stay_on(&[self.server])?;
+        let cores = if self.shared { vec![self.server, self.load] } else { vec![self.server] };
+        system::stay_on(&cores)?;
         let done = work();
         system::stay_on(&before)?;
         Ok(done)
@@ -38,6 +47,14 @@ impl Cores {
     /// The system does not let us.
     pub fn be_the_load(self) -> io::Result<()> {
         system::stay_on(&[self.load])
+    }
+
+    /// Keeps this thread, and whatever it starts, on the server's processor: it is what is measured.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn be_the_server(self) -> io::Result<()> {
+        system::stay_on(&[self.server])
     }
 }
 
@@ -82,10 +99,17 @@ mod tests {
     fn what_is_started_beside_the_load_stays_there_and_the_starter_does_not() {
         let Some(core) = system::usable().unwrap().into_iter().next_back() else { panic!("no processor") };
         let before = system::usable().unwrap();
-        let cores = Cores { server: core, load: core };
+        let cores = Cores { server: core, load: core, shared: false };
         let started = cores.beside_the_load(|| thread::spawn(|| system::usable().unwrap())).unwrap();
         assert_eq!(started.join().unwrap(), [core]);
         assert_eq!(system::usable().unwrap(), before);
+    }
+
+    #[test]
+    fn a_server_that_shares_has_both() {
+        let Some(cores) = Cores::choose() else { return };
+        let started = cores.shared().beside_the_load(|| thread::spawn(|| system::usable().unwrap())).unwrap();
+        assert_eq!(started.join().unwrap(), [cores.server, cores.load]);
     }
 
     #[test]
@@ -93,7 +117,7 @@ mod tests {
         let usable = system::usable().unwrap();
         let core = *usable.last().unwrap();
         let load = thread::spawn(move || {
-            Cores { server: core, load: core }.be_the_load().unwrap();
+            Cores { server: core, load: core, shared: false }.be_the_load().unwrap();
             system::usable().unwrap()
         });
         assert_eq!(load.join().unwrap(), [core]);

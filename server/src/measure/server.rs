@@ -44,13 +44,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `program`, which is a `tidings`, as a server on a fresh folder, at a free port.
+    /// Starts `program`, which is a `tidings`, as a server on a fresh folder, at a free port; `options` of `tidings serve` say what
+    /// else it is to be.
     ///
     /// # Errors
     /// It does not come up.
-    pub async fn start(program: &Path, data: &Path, cores: Option<Cores>) -> anyhow::Result<Self> {
+    pub async fn start(
+        program: &Path,
+        data: &Path,
+        cores: Option<Cores>,
+        options: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--guests", "off", "--data"]).arg(data);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--guests", "off", "--data"])
+            .arg(data)
+            .args(options);
         // What else the operator set for servers is not meant for this one.
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TIDINGS_")) {
             command.env_remove(name);

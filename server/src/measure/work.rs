@@ -4,7 +4,7 @@ use std::{net::SocketAddr, thread, time::Duration};
 
 use anyhow::Context;
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::{runtime::Builder, sync::oneshot};
 
 use super::{Cores, Dialect, Drive, Latencies, Pace};
 use crate::cpu;
@@ -76,6 +76,19 @@ impl Work {
     /// # Errors
     /// The server fails, or the system does not tell its processor time.
     pub fn measure(&self, place: &Place<'_>, time: Duration) -> anyhow::Result<Taken> {
+        Ok(self.measure_and(place, time, || ())?.0)
+    }
+
+    /// The same; `look` is asked when everything is delivered and all sessions are still there.
+    ///
+    /// # Errors
+    /// As [`Self::measure`].
+    pub fn measure_and<R>(
+        &self,
+        place: &Place<'_>,
+        time: Duration,
+        look: impl FnOnce() -> R,
+    ) -> anyhow::Result<(Taken, R)> {
         let conversations = place.conversations.get(..usize::try_from(self.conversations)?);
         let conversations = conversations.context("fewer names than conversations")?;
         let mut drive = Drive::new(place.dialect, place.address, conversations)?;
@@ -87,20 +100,23 @@ impl Work {
         let before = (place.clock.now(), load.now());
         let ran = drive.run(self.pace, time)?;
         let server = cpu::between(before.0, place.clock.now());
+        let load = cpu::between(before.1, load.now());
+        let looked = look();
         let server = server.context("the system does not tell what processor time the server uses")?;
         #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
         let deliveries = ran.deliveries as f64;
         let each = |time: Duration| time.as_secs_f64() * 1e6 / deliveries;
         #[expect(clippy::cast_precision_loss, reason = "a count of bytes")]
         let bytes = ran.bytes as f64 / deliveries;
-        Ok(Taken {
+        let taken = Taken {
             deliveries: ran.deliveries,
             per_s: deliveries / ran.took.as_secs_f64(),
             cpu_us: each(server),
-            load_us: cpu::between(before.1, load.now()).map(each),
+            load_us: load.map(each),
             bytes,
             latency: (!ran.latencies.is_empty()).then(|| (&Latencies::new(ran.latencies)).into()),
-        })
+        };
+        Ok((taken, looked))
     }
 
     /// What it is, for people.
@@ -142,19 +158,43 @@ pub async fn on_the_load<R: Send + 'static>(
     cores: Option<Cores>,
     work: impl FnOnce() -> anyhow::Result<R> + Send + 'static,
 ) -> anyhow::Result<R> {
-    let (tell, told) = oneshot::channel();
-    let on_its_processor = move || {
+    on_a_thread("bench-load", move || {
         if let Some(cores) = cores {
             cores.be_the_load().context("the load cannot have a processor to itself")?;
         }
         work()
-    };
+    })
+    .await
+}
+
+/// Does something on a thread where a server would be, with a runtime of that thread. What it starts stays there too.
+///
+/// # Errors
+/// What it says, or that the system does not let us.
+pub async fn in_place_of_a_server<R: Send + 'static, F: Future<Output = anyhow::Result<R>>>(
+    cores: Option<Cores>,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> anyhow::Result<R> {
+    on_a_thread("bench-server", move || {
+        if let Some(cores) = cores {
+            cores.be_the_server().context("what is measured cannot have a processor to itself")?;
+        }
+        Builder::new_current_thread().enable_all().build()?.block_on(work())
+    })
+    .await
+}
+
+async fn on_a_thread<R: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> anyhow::Result<R> + Send + 'static,
+) -> anyhow::Result<R> {
+    let (tell, told) = oneshot::channel();
     let run = move || {
         // Whoever was to hear it may have been stopped.
-        let _ = tell.send(on_its_processor());
+        let _ = tell.send(work());
     };
-    thread::Builder::new().name("bench-load".to_owned()).spawn(run).context("cannot start a thread")?;
-    told.await.context("the load panicked")?
+    thread::Builder::new().name(name.to_owned()).spawn(run).context("cannot start a thread")?;
+    told.await.with_context(|| format!("the thread {name} panicked"))?
 }
 
 #[cfg(test)]

@@ -10,13 +10,12 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::OwnServerArgs;
-use crate::measure::{
-    Channels, Cores, Floor, Lines, Percentiles, Place, Row, Server, Taken, Work, make_room, on_the_load,
+use super::{
+    OwnServerArgs,
+    delivering::{BesideFloor, Processors, floor, frame_bytes, ours},
 };
+use crate::measure::{Cores, Percentiles, Row, Server, make_room};
 
-/// How long it takes to find how long a frame is.
-const FRAME_TIME: Duration = Duration::from_millis(200);
 /// Between two signs of life.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -56,9 +55,8 @@ pub(super) struct FanoutArgs {
 /// What a run brought.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// The processors that were chosen; `null`: there was no choice.
-    server_processor: Option<usize>,
-    load_processor: Option<usize>,
+    #[serde(flatten)]
+    processors: Processors,
     /// Bytes of what is written for a delivery.
     frame_bytes: usize,
     work: Vec<Measured>,
@@ -68,12 +66,8 @@ struct Report {
 struct Measured {
     name: Row,
     title: String,
-    ours: Taken,
-    /// The cheaper of those before and after.
-    floor: Taken,
-    floor_before_us: f64,
-    floor_after_us: f64,
-    ratio: f64,
+    #[serde(flatten)]
+    beside: BesideFloor,
     goal: f64,
 }
 
@@ -92,13 +86,7 @@ async fn measure(
     args: &FanoutArgs,
 ) -> anyhow::Result<Report> {
     let time = Duration::from_secs(args.seconds);
-    let first = ours(server, cores, Work::ONE_FRAME, FRAME_TIME).await?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a length of some hundred bytes"
-    )]
-    let frame_bytes = first.bytes.round() as usize;
+    let frame_bytes = frame_bytes(server, cores).await?;
     let style = ProgressStyle::with_template("{msg:<34} {bar:30} {pos} of {len}, {elapsed}")?;
     let progress = ProgressBar::new(rows.len() as u64 * 3).with_style(style);
     progress.enable_steady_tick(TICK);
@@ -110,73 +98,32 @@ async fn measure(
         let before = floor(frame_bytes, cores, work, time).await?;
         progress.inc(1);
         told("tidings");
-        let ours = ours(server, cores, work, time).await?;
+        let (ours, ()) = ours(server, cores, work, time, || ()).await?;
         progress.inc(1);
         told("floor");
         let after = floor(frame_bytes, cores, work, time).await?;
         progress.inc(1);
-        measured.push(Measured::new(*row, work.title(), ours, [before, after]));
+        let beside = BesideFloor::new(ours, [before, after]);
+        measured.push(Measured { name: *row, title: work.title(), beside, goal: row.goal() });
     }
     progress.finish_and_clear();
-    Ok(Report {
-        server_processor: cores.map(|cores| cores.server),
-        load_processor: cores.map(|cores| cores.load),
-        frame_bytes,
-        work: measured,
-    })
-}
-
-async fn ours(server: &Server, cores: Option<Cores>, work: Work, time: Duration) -> anyhow::Result<Taken> {
-    let conversations = server.fresh_conversations(work.conversations).await?;
-    let dialect = Channels::with_tokens(server.token_key()?);
-    let (address, clock) = (server.socket_address()?, server.process().clock());
-    on_the_load(cores, move || {
-        let place = Place { dialect: &dialect, address, clock, conversations: &conversations };
-        work.measure(&place, time)
-    })
-    .await
-}
-
-async fn floor(
-    frame_bytes: usize,
-    cores: Option<Cores>,
-    work: Work,
-    time: Duration,
-) -> anyhow::Result<Taken> {
-    let floor = Floor::start(frame_bytes, cores)?;
-    on_the_load(cores, move || {
-        let conversations: Vec<_> = (0..work.conversations).map(|number| number.to_string()).collect();
-        let (address, clock) = (floor.address, floor.clock.clone());
-        let place = Place { dialect: &Lines, address, clock, conversations: &conversations };
-        work.measure(&place, time)
-    })
-    .await
-}
-
-impl Measured {
-    fn new(name: Row, title: String, ours: Taken, floors: [Taken; 2]) -> Self {
-        let [before, after] = floors;
-        let (floor_before_us, floor_after_us) = (before.cpu_us, after.cpu_us);
-        let floor = if after.cpu_us < before.cpu_us { after } else { before };
-        let (ratio, goal) = (ours.cpu_us / floor.cpu_us, name.goal());
-        Self { name, title, ours, floor, floor_before_us, floor_after_us, ratio, goal }
-    }
+    Ok(Report { processors: cores.into(), frame_bytes, work: measured })
 }
 
 impl super::Report for Report {
     fn print(&self, out: &mut StdoutLock<'_>) -> io::Result<()> {
-        match self.server_processor.zip(self.load_processor) {
-            Some((server, load)) => write!(out, "server on processor {server}, load on processor {load}")?,
-            None => write!(out, "server and load on any processor")?,
-        }
-        writeln!(out, "; frames of {} bytes; processor time in µs for each delivery", self.frame_bytes)?;
+        writeln!(
+            out,
+            "{}; frames of {} bytes; processor time in µs for each delivery",
+            self.processors, self.frame_bytes
+        )?;
         writeln!(
             out,
             "  {:<32} {:>8} {:>8} {:>18} {:>7} {:>7} {:>11} {:>7}   latency in ms",
             "", "tidings", "floor", "(before, after)", "ratio", "goal", "a second", "load"
         )?;
-        for Measured { title, ours, floor, floor_before_us, floor_after_us, ratio, goal, .. } in &self.work {
-            let both = format!("({floor_before_us:.3}, {floor_after_us:.3})");
+        for Measured { title, beside, goal, .. } in &self.work {
+            let (both, BesideFloor { ours, floor, ratio, .. }) = (beside.floors(), beside);
             let load = ours.load_us.map_or(String::new(), |load| format!("{load:.3}"));
             let latency = |of: &Option<Percentiles>| {
                 of.map_or(String::new(), |Percentiles { p50_ms, p99_ms, max_ms }| {
@@ -196,20 +143,5 @@ impl super::Report for Report {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cheaper_floor_counts() {
-        let taken =
-            |cpu_us| Taken { deliveries: 1, per_s: 1.0, cpu_us, load_us: None, bytes: 400.0, latency: None };
-        for floors in [[2.0, 4.0], [4.0, 2.0]] {
-            let measured = Measured::new(Row::One, String::new(), taken(3.0), floors.map(taken));
-            assert!((measured.ratio - 1.5).abs() < 1e-9, "{measured:?}");
-        }
     }
 }
