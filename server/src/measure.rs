@@ -29,7 +29,7 @@ mod work;
 pub use cores::Cores;
 pub use crowd::{CameIn, Held, come_in, hold};
 pub use dialect::{Channels, Dialect, Step, Until};
-pub use drive::{Drive, Pace, Ran};
+pub use drive::{Drive, Pace, Ran, text};
 pub use files::make_room;
 pub use floor::{Floor, Lines};
 pub use frame::{client_frame, lines, pushes, text_frame, upgrade};

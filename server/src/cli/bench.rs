@@ -3,6 +3,7 @@
 //! - `post`: how fast messages are accepted;
 //! - `fanout`: what it takes to deliver them;
 //! - `scale`: whether that stays the same with more sessions;
+//! - `cores`: how much more two processors deliver than one;
 //! - `idle`: what a session holds that does nothing;
 //! - `connect`: what it takes to let one in;
 //! - `slow`: what a session that stops reading does to the others;
@@ -25,6 +26,7 @@ use crate::measure::{Cores, Report, Server, tell, unless_stopped};
 
 mod caught_up;
 mod connect;
+mod cores;
 mod crowd;
 mod delivering;
 mod fanout;
@@ -52,6 +54,7 @@ enum What {
     Post(post::PostArgs),
     Fanout(fanout::FanoutArgs),
     Scale(scale::ScaleArgs),
+    Cores(cores::CoresArgs),
     Idle(idle::IdleArgs),
     Connect(connect::ConnectArgs),
     Slow(slow::SlowArgs),
@@ -118,6 +121,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         What::Post(args) => post::run(args).await,
         What::Fanout(args) => fanout::run(args).await,
         What::Scale(args) => scale::run(args).await,
+        What::Cores(args) => cores::run(args).await,
         What::Idle(args) => idle::run(args).await,
         What::Connect(args) => connect::run(args).await,
         What::Slow(args) => slow::run(args).await,

@@ -8,6 +8,7 @@
 //!
 //! - `socket`: one connection;
 //! - `coming_in`: how they come in;
+//! - `unread`: a run in which nobody reads;
 //! - `counted`: which messages are at all sessions;
 //! - `time_keeper`: when messages are due.
 //!
@@ -33,6 +34,7 @@ mod coming_in;
 mod counted;
 mod socket;
 mod time_keeper;
+mod unread;
 
 /// Bytes of a text.
 const TEXT_LEN: usize = 200;
@@ -58,6 +60,8 @@ pub enum Pace {
 pub struct Drive<'a> {
     dialect: &'a dyn Dialect,
     address: SocketAddr,
+    /// Bytes that the system is asked to keep for a connection that is not read; `None`: as many as it likes.
+    room: Option<usize>,
     poll: Poll,
     /// Ends a wait when a message is due.
     waker: Arc<Waker>,
@@ -136,6 +140,7 @@ impl<'a> Drive<'a> {
         Ok(Self {
             dialect,
             address,
+            room: None,
             poll,
             waker,
             events: Events::with_capacity(EVENTS_LEN),
@@ -295,8 +300,8 @@ impl<'a> Drive<'a> {
     }
 }
 
-/// A text of its length, unlike the others.
-fn text(number: u64) -> String {
+/// A text of 200 bytes, unlike the others.
+pub fn text(number: u64) -> String {
     let text = format!("message {number} ");
     format!("{text:x<TEXT_LEN$}")
 }

@@ -24,7 +24,7 @@ impl Drive<'_> {
             let conversation = drive.conversations.get_mut(index).context("a conversation for each turn")?;
             conversation.counted.another_session();
             let steps = drive.dialect.joining(number, conversation.name)?;
-            Socket::connect(drive.address, index, true, steps)
+            Socket::connect(drive.address, drive.room, index, true, steps)
         })?;
         Ok(begun.elapsed())
     }
@@ -51,7 +51,7 @@ impl Drive<'_> {
             |_| {},
             |drive, _| {
                 let (index, steps) = wanted.next().context("as many as are wanted")?;
-                Socket::connect(drive.address, index, false, steps)
+                Socket::connect(drive.address, drive.room, index, false, steps)
             },
         )?;
         for (number, socket) in self.sockets.iter().enumerate().skip(first) {

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use mio::net::TcpStream;
+use socket2::{Domain, SockRef, Type};
 
 use crate::measure::{
     dialect::{Dialect, Step, Until},
@@ -45,21 +46,37 @@ pub(super) struct Came {
 }
 
 impl Socket {
-    /// Connects. Nothing is said yet.
+    /// Connects. Nothing is said yet. The system is asked for `room` to keep what is not read.
     pub(super) fn connect(
         address: SocketAddr,
+        room: Option<usize>,
         conversation: usize,
         gets: bool,
         steps: Vec<Step>,
     ) -> anyhow::Result<Self> {
+        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        if let Some(room) = room {
+            // Before it connects: that is when the most is settled that may be on its way.
+            socket.set_recv_buffer_size(room)?;
+        }
         // On loopback this waits for nobody as long as there is room for connections that wait to be taken.
-        let stream = std::net::TcpStream::connect(address).with_context(|| format!("no way to {address}"))?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let stream = TcpStream::from_std(stream);
+        socket.connect(&address.into()).with_context(|| format!("no way to {address}"))?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        let stream = TcpStream::from_std(socket.into());
         let steps = steps.into_iter();
         let (rest, message, unsent) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Self { stream, conversation, gets, came: 0, steps, awaited: None, rest, message, unsent })
+    }
+
+    /// Bytes that came and were not read.
+    pub(super) fn unread(&self) -> io::Result<u64> {
+        Ok(rustix::io::ioctl_fionread(&self.stream)?)
+    }
+
+    /// Bytes that the system keeps for it, what it needs itself to keep them included.
+    pub(super) fn room(&self) -> io::Result<usize> {
+        SockRef::from(&self.stream).recv_buffer_size()
     }
 
     /// Says what comes next; gives whether that was all.
@@ -189,7 +206,7 @@ mod tests {
     /// A connection, and the other end of it.
     fn connected(steps: Vec<Step>) -> (Socket, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let socket = Socket::connect(listener.local_addr().unwrap(), 0, true, steps).unwrap();
+        let socket = Socket::connect(listener.local_addr().unwrap(), None, 0, true, steps).unwrap();
         (socket, listener.accept().unwrap().0)
     }
 
