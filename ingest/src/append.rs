@@ -42,7 +42,10 @@ pub(crate) fn unknown(reason: impl fmt::Display) -> CommandError {
 }
 
 /// The record for an event.
-pub(crate) fn record_of(codec: &Codec, event: &ChatEvent) -> Result<NewRecord, CommandError> {
+///
+/// # Errors
+/// Never in practice: each event fits the schema.
+pub fn record_of(codec: &Codec, event: &ChatEvent) -> Result<NewRecord, CommandError> {
     let value = codec.encode(event).map_err(|error| CommandError::Invalid(error.to_string()))?;
     let header = |name: &str, value: Bytes| Header { name: name.to_owned(), value };
     Ok(NewRecord {

@@ -51,6 +51,7 @@ mod turns;
 #[cfg(test)]
 mod tests;
 
+pub use append::record_of;
 pub use import::{ImportReport, RefusedLine};
 pub use ingest::Ingest;
 pub use routes::{BodyLimits, routes, routes_with};

@@ -4,6 +4,7 @@
 //! - `fanout`: what it takes to deliver them;
 //! - `scale`: whether that stays the same with more sessions;
 //! - `cores`: how much more two processors deliver than one;
+//! - `unwatched`: what an event costs a node at which nobody watches its conversation;
 //! - `idle`: what a session holds that does nothing;
 //! - `connect`: what it takes to let one in;
 //! - `slow`: what a session that stops reading does to the others;
@@ -36,11 +37,13 @@ mod idle;
 mod load;
 mod memory;
 mod post;
+mod records;
 mod replay;
 mod resume;
 mod scale;
 mod slow;
 mod storm;
+mod unwatched;
 
 /// Measure a server
 #[derive(Debug, Args)]
@@ -55,6 +58,7 @@ enum What {
     Fanout(fanout::FanoutArgs),
     Scale(scale::ScaleArgs),
     Cores(cores::CoresArgs),
+    Unwatched(unwatched::UnwatchedArgs),
     Idle(idle::IdleArgs),
     Connect(connect::ConnectArgs),
     Slow(slow::SlowArgs),
@@ -122,6 +126,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         What::Fanout(args) => fanout::run(args).await,
         What::Scale(args) => scale::run(args).await,
         What::Cores(args) => cores::run(args).await,
+        What::Unwatched(args) => unwatched::run(args).await,
         What::Idle(args) => idle::run(args).await,
         What::Connect(args) => connect::run(args).await,
         What::Slow(args) => slow::run(args).await,
