@@ -132,7 +132,16 @@ impl Running {
     ) -> anyhow::Result<R> {
         on_the_load(cores, move || {
             let Self { dialect, address, clock, conversations, pid, _process } = self;
-            work(&Place { dialect: &*dialect, address, clock, conversations: &conversations }, pid)
+            work(
+                &Place {
+                    dialect: &*dialect,
+                    address,
+                    clock,
+                    conversations: &conversations,
+                    alone: cores.is_some(),
+                },
+                pid,
+            )
         })
         .await
     }

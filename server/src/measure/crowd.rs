@@ -48,7 +48,7 @@ pub fn come_in<'a>(
     sessions: u64,
     told: impl FnMut(u64),
 ) -> anyhow::Result<(Drive<'a>, CameIn)> {
-    let mut drive = Drive::new(place.dialect, place.address, place.conversations)?;
+    let mut drive = Drive::new(place.dialect, place.address, place.conversations)?.alone(place.alone);
     let load = cpu::Clock::of_this_thread();
     let before = (place.clock.now(), load.now());
     let took = drive.join(sessions, told)?;
@@ -99,7 +99,7 @@ mod tests {
         let floor = Floor::start(300, None).unwrap();
         let conversations = ["tea".to_owned(), "rum".to_owned()];
         let (address, clock) = (floor.address, floor.clock.clone());
-        let place = Place { dialect: &Lines, address, clock, conversations: &conversations };
+        let place = Place { dialect: &Lines, address, clock, conversations: &conversations, alone: false };
         let mut most = 0;
         let (mut drive, came_in) = come_in(&place, 100, |count| most = most.max(count)).unwrap();
         assert_eq!((came_in.sessions, most), (100, 100));

@@ -9,8 +9,10 @@
 //! - `socket`: one connection;
 //! - `coming_in`: how they come in;
 //! - `unread`: a run in which nobody reads;
-//! - `counted`: which messages are at all sessions;
-//! - `time_keeper`: when messages are due.
+//! - `counted`: which messages are at all sessions.
+//!
+//! With a processor to itself the load never sleeps: on one machine whoever is woken costs the one who writes to it more than the write
+//! does, and the clients of a server are on other machines.
 //!
 //! Invariant: a delivery counts when its bytes have been read here, and a run ends when every message is at every
 //! session; a message too many or too few is an error.
@@ -18,22 +20,19 @@
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
-use mio::{Events, Poll, Token, Waker};
+use mio::{Events, Poll};
 
 use super::{Dialect, Schedule};
 use counted::Counted;
 use socket::Socket;
-use time_keeper::TimeKeeper;
 
 mod coming_in;
 mod counted;
 mod socket;
-mod time_keeper;
 mod unread;
 
 /// Bytes of a text.
@@ -44,8 +43,6 @@ const BUFFER_LEN: usize = 1 << 20;
 const EVENTS_LEN: usize = 1_024;
 /// How long nothing may come.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Of the one who says that a message is due.
-const DUE: Token = Token(usize::MAX);
 
 /// When the next message is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,9 +59,9 @@ pub struct Drive<'a> {
     address: SocketAddr,
     /// Bytes that the system is asked to keep for a connection that is not read; `None`: as many as it likes.
     room: Option<usize>,
+    /// Has a processor to itself.
+    alone: bool,
     poll: Poll,
-    /// Ends a wait when a message is due.
-    waker: Arc<Waker>,
     events: Events,
     buffer: Vec<u8>,
     sockets: Vec<Socket>,
@@ -136,13 +133,12 @@ impl<'a> Drive<'a> {
             before: 0,
         };
         let poll = Poll::new().context("no way to wait for connections")?;
-        let waker = Arc::new(Waker::new(poll.registry(), DUE)?);
         Ok(Self {
             dialect,
             address,
             room: None,
+            alone: false,
             poll,
-            waker,
             events: Events::with_capacity(EVENTS_LEN),
             buffer: vec![0; BUFFER_LEN],
             sockets: Vec::new(),
@@ -153,6 +149,12 @@ impl<'a> Drive<'a> {
             due: None,
             latencies: Vec::new(),
         })
+    }
+
+    /// The same on a processor of its own, if it is.
+    #[must_use]
+    pub fn alone(self, alone: bool) -> Self {
+        Self { alone, ..self }
     }
 
     /// Publishes for so long, and waits until all have all of it.
@@ -182,7 +184,7 @@ impl<'a> Drive<'a> {
             }
         }
         while self.in_flight() {
-            self.wait()?;
+            self.wait(PATIENCE)?;
             let mut done = std::mem::take(&mut self.done);
             for index in done.drain(..) {
                 if Instant::now() < until {
@@ -203,11 +205,11 @@ impl<'a> Drive<'a> {
             conversation.before = conversation.counted.published();
         }
         self.due = Some(schedule);
-        let keeper = TimeKeeper::start(schedule, total, Arc::clone(&self.waker))?;
         let mut published = 0;
         while published < total || self.in_flight() {
-            self.wait()?;
-            while published < keeper.due() {
+            let next = if published < total { schedule.due_in(published) } else { PATIENCE };
+            self.wait(next)?;
+            while published < total && schedule.due_in(published).is_zero() {
                 self.publish(usize::try_from(published % conversations)?)?;
                 published += 1;
             }
@@ -248,9 +250,9 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Waits until something can be read, and reads it.
-    fn wait(&mut self) -> anyhow::Result<()> {
-        self.look(PATIENCE)?;
+    /// Reads what is there; sleeps until something is, or for so long, unless it never sleeps.
+    fn wait(&mut self, time: Duration) -> anyhow::Result<()> {
+        self.look(if self.alone { Duration::ZERO } else { time })?;
         // Pings come all the time.
         ensure!(
             self.moved.elapsed() < PATIENCE,

@@ -34,12 +34,17 @@ impl Schedule {
         self.start.elapsed().saturating_sub(self.after_start(number))
     }
 
+    /// How long it is until message `number` is due; zero when it is.
+    pub fn due_in(&self, number: u64) -> Duration {
+        self.after_start(number).saturating_sub(self.start.elapsed())
+    }
+
     /// Blocks this thread until message `number` is due, or until `over` holds when the thread is unparked.
     pub fn wait(&self, number: u64, mut over: impl FnMut() -> bool) {
         while !over() {
-            match self.after_start(number).checked_sub(self.start.elapsed()) {
-                Some(left) if !left.is_zero() => thread::park_timeout(left),
-                _ => break,
+            match self.due_in(number) {
+                Duration::ZERO => break,
+                left => thread::park_timeout(left),
             }
         }
     }
@@ -55,6 +60,8 @@ mod tests {
         assert_eq!(schedule.due_at(0), schedule.start);
         assert_eq!(schedule.due_at(4_000), schedule.start + Duration::from_secs(1));
         assert_eq!(schedule.lateness(1_000_000), Duration::ZERO);
+        assert!(schedule.due_in(1_000_000) > Duration::from_secs(200));
+        assert_eq!(schedule.due_in(0), Duration::ZERO);
     }
 
     #[test]

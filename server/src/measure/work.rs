@@ -32,6 +32,8 @@ pub struct Place<'a> {
     /// Names that nobody uses yet, at least as many as there are conversations in the work; the conversations are
     /// there, where the server wants that.
     pub conversations: &'a [String],
+    /// The load has a processor to itself, and need never sleep.
+    pub alone: bool,
 }
 
 /// What it took.
@@ -91,7 +93,7 @@ impl Work {
     ) -> anyhow::Result<(Taken, R)> {
         let conversations = place.conversations.get(..usize::try_from(self.conversations)?);
         let conversations = conversations.context("fewer names than conversations")?;
-        let mut drive = Drive::new(place.dialect, place.address, conversations)?;
+        let mut drive = Drive::new(place.dialect, place.address, conversations)?.alone(place.alone);
         drive.join(u64::from(self.sessions), |_| {})?;
         drive.bring_publishers(self.publishers())?;
         drive.stay(SETTLE)?;
@@ -234,7 +236,10 @@ mod tests {
         let taken = on_the_load(None, move || {
             let clock = cpu::Clock::of_process(std::process::id());
             let dialect = Channels::with_tokens(key);
-            work.measure(&Place { dialect: &dialect, address, clock, conversations: &conversations }, time)
+            work.measure(
+                &Place { dialect: &dialect, address, clock, conversations: &conversations, alone: false },
+                time,
+            )
         });
         let taken = taken.await.unwrap();
         client.close().await.unwrap();

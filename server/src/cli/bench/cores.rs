@@ -113,14 +113,16 @@ async fn measure(server: &Server, load: Option<Cores>, args: &CoresArgs) -> anyh
     let (address, clock) = (server.socket_address()?, server.process().clock());
     let (sessions, time) = (u64::from(args.sessions), Duration::from_secs(args.seconds));
     on_the_load(load, move || {
-        let place = Place { dialect: &dialect, address, clock, conversations: &conversations };
+        let place =
+            Place { dialect: &dialect, address, clock, conversations: &conversations, alone: load.is_some() };
         deliver(&place, sessions, time)
     })
     .await
 }
 
 fn deliver(place: &Place<'_>, sessions: u64, time: Duration) -> anyhow::Result<Delivered> {
-    let mut drive = Drive::new(place.dialect, place.address, place.conversations)?.with_room();
+    let mut drive =
+        Drive::new(place.dialect, place.address, place.conversations)?.alone(place.alone).with_room();
     drive.join(sessions, |_| {})?;
     drive.bring_publishers(PUBLISHERS)?;
     let single = drive.run(Pace::InFlight(1), WARM_UP)?;

@@ -40,7 +40,13 @@ impl CrowdArgs {
         let style = ProgressStyle::with_template("coming in {bar:30} {human_pos} of {human_len} sessions")?;
         let progress = ProgressBar::new(sessions).with_style(style);
         on_the_load(cores, move || {
-            let place = Place { dialect: &dialect, address, clock, conversations: &conversations };
+            let place = Place {
+                dialect: &dialect,
+                address,
+                clock,
+                conversations: &conversations,
+                alone: cores.is_some(),
+            };
             let done = work(&place, sessions, &progress);
             progress.finish_and_clear();
             done

@@ -50,7 +50,13 @@ pub(super) async fn ours<R: Send + 'static>(
     let dialect = Channels::with_tokens(server.token_key()?);
     let (address, clock) = (server.socket_address()?, server.process().clock());
     on_the_load(cores, move || {
-        let place = Place { dialect: &dialect, address, clock, conversations: &conversations };
+        let place = Place {
+            dialect: &dialect,
+            address,
+            clock,
+            conversations: &conversations,
+            alone: cores.is_some(),
+        };
         work.measure_and(&place, time, look)
     })
     .await
@@ -67,7 +73,8 @@ pub(super) async fn floor(
     on_the_load(cores, move || {
         let conversations: Vec<_> = (0..work.conversations).map(|number| number.to_string()).collect();
         let (address, clock) = (floor.address, floor.clock.clone());
-        let place = Place { dialect: &Lines, address, clock, conversations: &conversations };
+        let place =
+            Place { dialect: &Lines, address, clock, conversations: &conversations, alone: cores.is_some() };
         work.measure(&place, time)
     })
     .await

@@ -153,7 +153,16 @@ impl Others {
         let (address, clock) = (server.socket_address()?, server.process().clock());
         let load = on_the_load(cores, move || {
             let conversations = [CONVERSATION.to_owned()];
-            work.measure(&Place { dialect: &dialect, address, clock, conversations: &conversations }, time)
+            work.measure(
+                &Place {
+                    dialect: &dialect,
+                    address,
+                    clock,
+                    conversations: &conversations,
+                    alone: cores.is_some(),
+                },
+                time,
+            )
         });
         let (taken, memory) = watched(server, load).await;
         Ok(Self { latency: taken?.latency.context("no message was due")?, memory })

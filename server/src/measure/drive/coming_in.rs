@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use mio::{Interest, Token};
 
-use super::{Drive, socket::Socket};
+use super::{Drive, PATIENCE, socket::Socket};
 
 /// How many come in at a time.
 const JOINING_MAX: u64 = 64;
@@ -92,7 +92,7 @@ impl Drive<'_> {
                 self.sockets.push(socket);
                 begun += 1;
             }
-            self.wait()?;
+            self.wait(PATIENCE)?;
             told(self.came.joined - before);
         }
         Ok(())
