@@ -3,7 +3,11 @@
 //! No protocol, no token, nothing kept, nothing parsed. It is driven as a server is: a line that comes from whoever
 //! publishes is a message, and goes to all who are in its conversation.
 //!
-//! Invariant: a delivery is exactly one `write` of a whole frame.
+//! A second kind of line asks for many frames again, as somebody does who comes back: they are written as fast as the socket takes
+//! them.
+//!
+//! Invariant: a delivery is exactly one `write` of a whole frame; what comes again is written in pieces of whole frames,
+//! many to a `write`.
 
 use std::{
     net::SocketAddr,
@@ -17,6 +21,7 @@ use std::{
 
 use anyhow::Context;
 use mio::{Interest, Poll, Token, Waker, net::TcpListener};
+use socket2::{Domain, Socket, Type};
 
 use super::{
     Cores, Dialect, Step, Until,
@@ -31,6 +36,8 @@ const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
 /// The answer to whoever comes in.
 const WELCOME: &str = "welcome";
+/// How many connections may wait to be taken.
+const WAITING_LEN_MAX: i32 = 4_096;
 /// Head of a frame of more than 125 bytes.
 const HEAD_LEN: usize = 4;
 
@@ -58,10 +65,18 @@ impl Floor {
     pub fn start(frame_len: usize, cores: Option<Cores>) -> anyhow::Result<Self> {
         let begins = "{\"push\":";
         let payload = format!("{begins:x<len$}", len = frame_len.saturating_sub(HEAD_LEN));
-        let frame = text_frame(payload.as_bytes())?;
+        Self::start_with(payload.as_bytes(), cores)
+    }
+
+    /// The same with frames that carry this (at most 64 KiB).
+    ///
+    /// # Errors
+    /// It is too long, or the system does not give what is needed.
+    pub fn start_with(payload: &[u8], cores: Option<Cores>) -> anyhow::Result<Self> {
+        let frame = text_frame(payload)?;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), STOP)?;
-        let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let mut listener = listen()?;
         let address = listener.local_addr()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -116,6 +131,22 @@ impl Dialect for Lines {
     }
 }
 
+impl Lines {
+    /// What somebody says to get so many frames at once.
+    pub fn again(frames: u64, conversation: &str) -> Vec<u8> {
+        format!("again {frames} {conversation}\n").into_bytes()
+    }
+}
+
+/// Listens at a free port. As many may come at once as at a server.
+fn listen() -> anyhow::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.listen(WAITING_LEN_MAX)?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
 fn coming(what: &str, conversation: &str) -> Vec<Step> {
     let says = format!("{what} {conversation}\n").into_bytes();
     vec![Step { says, until: Until::Begins(WELCOME.to_owned()) }]
@@ -123,7 +154,12 @@ fn coming(what: &str, conversation: &str) -> Vec<Step> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, time::Duration};
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+        sync::mpsc,
+        time::Duration,
+    };
 
     use super::*;
     use crate::measure::{Drive, Pace};
@@ -143,6 +179,24 @@ mod tests {
         for _ in 0..2 {
             let ran = drive.run(Pace::PerSecond(100), Duration::from_millis(20)).unwrap();
             assert_eq!((ran.deliveries, ran.latencies.len()), (6, 6));
+        }
+    }
+
+    #[test]
+    fn whoever_comes_back_gets_all_frames_again_however_many() {
+        let floor = Floor::start(300, None).unwrap();
+        // The second is more than any socket takes at once.
+        for frames in [3, 100_000] {
+            let mut stream = TcpStream::connect(floor.address).unwrap();
+            stream.write_all(&Lines::again(frames, "tea")).unwrap();
+            let frame = text_frame(&[b"{\"push\":", &[b'x'; 288][..]].concat()).unwrap();
+            let mut came = vec![0; frame.len()];
+            for _ in 0..frames {
+                stream.read_exact(&mut came).unwrap();
+                assert_eq!(came, frame);
+            }
+            stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+            assert!(stream.read(&mut came).is_err(), "nothing more");
         }
     }
 

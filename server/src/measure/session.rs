@@ -1,6 +1,6 @@
 //! A session that costs its client little: frames are cut from the bytes, and nothing in them is parsed.
 
-use std::{collections::HashMap, time::Instant};
+use std::{collections::HashMap, net::SocketAddr, time::Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde::{
@@ -13,7 +13,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::frame::{self, Frame};
+use super::{
+    Lines,
+    frame::{self, Frame},
+};
 
 /// What a server sends to see whether the session lives, and what it wants to hear.
 const PING: &[u8] = b"{}";
@@ -40,6 +43,17 @@ impl Session {
         session.upgrade().await?;
         let _: IgnoredAny = session.ask("connect", &json!({"token": token})).await?;
         Ok(session)
+    }
+
+    /// Comes back to the [floor](super::Floor), which sends so many frames at once. There is no handshake, and no token.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub async fn at_the_floor(address: SocketAddr, frames: u64) -> anyhow::Result<Self> {
+        let mut stream = TcpStream::connect(address).await.context("no way to the floor")?;
+        stream.set_nodelay(true)?;
+        stream.write_all(&Lines::again(frames, "floor")).await?;
+        Ok(Self::over(stream))
     }
 
     /// A session on a connection over which nothing but frames goes.

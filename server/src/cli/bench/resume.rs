@@ -27,7 +27,7 @@ use super::{
 use crate::{
     client::Client,
     cpu,
-    measure::{Latencies, Schedule, Server, Session, pushes},
+    measure::{Floor, Latencies, Schedule, Server, Session, pushes},
 };
 
 const DEEP: &str = "deep";
@@ -36,6 +36,8 @@ const LIVE: &str = "live";
 const WITNESSES: usize = 10;
 /// Bytes of a message.
 const MESSAGE_LEN: usize = 200;
+/// Longest payload of a frame of the floor.
+const PAYLOAD_LEN_MAX: u64 = 65_535;
 /// Between two looks at how far those who look on are.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// How long the session may wait for the next events.
@@ -51,7 +53,11 @@ A server in a process of its own, on a fresh folder beside the data folder, is f
 first; that takes a minute or two for a million events. Ten sessions watch another
 conversation into which messages are posted at a steady rate; their latency, from when
 a message was due until it is at a session, is taken without and with the session that
-catches up. That one counts as complete if it got every event once and in order.";
+catches up. That one counts as complete if it got every event once and in order. The
+floor is one thread that writes ready frames of the same length, with as many events,
+to one connection, 128 KiB at a time, as fast as it is read; the same code reads them
+and looks for each offset, but not at their order. It is taken twice, and the faster
+counts. Server and load are on any processor.";
 
 /// Measure how fast a session that is far behind catches up
 ///
@@ -84,8 +90,20 @@ struct Report {
     /// Of the server, before and at most while the session caught up.
     memory_before: Option<u64>,
     memory_most: Option<u64>,
+    /// Events a second of the floor: the faster of two times.
+    floor_per_s: f64,
+    floors_per_s: [f64; 2],
+    ratio: f64,
     before: Others,
     meanwhile: Others,
+}
+
+/// What came in frames, and in how many.
+#[derive(Debug, Default, Clone, Copy)]
+struct Frames {
+    count: u64,
+    bytes: u64,
+    events: u64,
 }
 
 /// The latency of those who look on, in milliseconds.
@@ -112,7 +130,7 @@ async fn measure(server: &Server, args: &ResumeArgs) -> anyhow::Result<Report> {
     let (memory_before, cpu_before) = (server.memory(), server.cpu());
     let begun = Instant::now();
     let (caught_up, memory_most) = watched(server, catch_up(server, last, &epoch)).await;
-    let (caught_up, bytes) = caught_up?;
+    let (caught_up, came) = caught_up?;
     let (took, cpu) = (begun.elapsed(), server.cpu());
     let meanwhile = others.end().await?;
     // The conversation's own beginning is an event too.
@@ -120,11 +138,17 @@ async fn measure(server: &Server, args: &ResumeArgs) -> anyhow::Result<Report> {
     #[expect(clippy::cast_precision_loss, reason = "at most a hundred million")]
     let events = caught_up.events as f64;
     let cpu = cpu::between(cpu_before, cpu);
+    let floors_per_s = [floor(came).await?, floor(came).await?];
+    let [first, second] = floors_per_s;
+    let (events_per_s, fastest) = (events / took.as_secs_f64(), first.max(second));
     Ok(Report {
         events: caught_up.events,
-        bytes,
+        bytes: came.bytes,
         seconds: took.as_secs_f64(),
-        events_per_s: events / took.as_secs_f64(),
+        events_per_s,
+        floor_per_s: fastest,
+        floors_per_s,
+        ratio: events_per_s / fastest,
         cpu_us: cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / events),
         memory_before,
         memory_most,
@@ -134,25 +158,65 @@ async fn measure(server: &Server, args: &ResumeArgs) -> anyhow::Result<Report> {
 }
 
 /// A session that begins at the start and reads until it has what stands before `last`.
-async fn catch_up(server: &Server, last: u64, epoch: &str) -> anyhow::Result<(CaughtUp, u64)> {
+async fn catch_up(server: &Server, last: u64, epoch: &str) -> anyhow::Result<(CaughtUp, Frames)> {
     let mut session = Session::connect(server.address(), server.token()).await?;
-    let (mut seen, mut bytes) = (CaughtUp::default(), 0);
+    let (mut seen, mut came) = (CaughtUp::default(), Frames::default());
     for offset in session.subscribe(DEEP, Some((0, epoch))).await? {
         seen.take(Some(offset))?;
     }
     while seen.last < last {
+        came.read(&mut session, |offset| seen.take(offset)).await?;
+    }
+    Ok((seen, came))
+}
+
+/// Events a second that come from the floor, in frames like those that came.
+async fn floor(came: Frames) -> anyhow::Result<f64> {
+    let page = came.page()?;
+    let each = pushes(&page).count() as u64;
+    let floor = Floor::start_with(&page, None)?;
+    let begun = Instant::now();
+    let mut session = Session::at_the_floor(floor.address, came.events.div_ceil(each)).await?;
+    let mut read = Frames::default();
+    while read.events < came.events {
+        read.read(&mut session, |offset| offset.map(drop).context("a push without an offset")).await?;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "at most a hundred million")]
+    Ok(read.events as f64 / begun.elapsed().as_secs_f64())
+}
+
+impl Frames {
+    /// Reads what comes next, and shows the offset of each event.
+    async fn read(
+        &mut self,
+        session: &mut Session,
+        mut take: impl FnMut(Option<u64>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let mut outcome = Ok(());
         let next = session.next(|payload, _| {
-            bytes += payload.len() as u64;
+            self.bytes += payload.len() as u64;
+            self.count += 1;
             for push in pushes(payload) {
-                let taken = seen.take(offset(push));
+                self.events += 1;
+                let taken = take(offset(push));
                 outcome = std::mem::replace(&mut outcome, Ok(())).and(taken);
             }
         });
         timeout(SILENCE_MAX, next).await.context("nothing comes any more")??;
-        outcome?;
+        outcome
     }
-    Ok((seen, bytes))
+
+    /// The payload of a frame that is like these on average: as many events, of the same length.
+    fn page(&self) -> anyhow::Result<Vec<u8>> {
+        ensure!(self.events > 0, "all events came with the first reply: take more");
+        let len = self.bytes.div_ceil(self.events);
+        let events = (self.events / self.count).min((PAYLOAD_LEN_MAX + 1) / len).max(1);
+        let (begins, ends) =
+            ("{\"push\":{\"channel\":\"deep\",\"pub\":{\"data\":\"", "\",\"offset\":4711}}}");
+        let filler = usize::try_from(len)?.saturating_sub(begins.len() + ends.len() + 1);
+        let push = format!("{begins}{:x<filler$}{ends}", "");
+        Ok(vec![push; usize::try_from(events)?].join("\n").into_bytes())
+    }
 }
 
 /// Those who look on, and the one who posts for them.
@@ -254,6 +318,11 @@ impl super::Report for Report {
             Some(cpu_us) => writeln!(out, ", {cpu_us:.1} µs of the server's processor time for each")?,
             None => writeln!(out)?,
         }
+        let Self { floor_per_s, floors_per_s: [first, second], ratio, .. } = self;
+        writeln!(
+            out,
+            "floor        {floor_per_s:.0} events a second ({first:.0}, {second:.0}); ratio {ratio:.2}"
+        )?;
         if let Some((before, most)) = self.memory_before.zip(self.memory_most) {
             let (before, most) = (before / MIB, most / MIB);
             writeln!(out, "memory       {before} MiB before, {most} MiB at most")?;
@@ -272,6 +341,20 @@ impl super::Report for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_as_long_as_what_came_and_every_push_has_an_offset() {
+        let came = Frames { count: 10, bytes: 10 * 100 * 500, events: 1_000 };
+        let page = came.page().unwrap();
+        assert_eq!(page.len(), 100 * 500 - 1);
+        assert_eq!(pushes(&page).filter_map(offset).count(), 100);
+        // What does not fit into a frame is left out.
+        let came = Frames { count: 1, bytes: 1_000 * 500, events: 1_000 };
+        let page = came.page().unwrap();
+        assert_eq!(pushes(&page).count(), 131);
+        assert!(page.len() <= 65_535);
+        assert!(Frames::default().page().is_err());
+    }
 
     #[test]
     fn numbers_stand_behind_their_mark() {

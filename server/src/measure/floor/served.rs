@@ -15,6 +15,8 @@ use mio::{
 use super::{LISTENER, STOP, WELCOME};
 use crate::measure::frame::text_frame;
 
+/// Bytes that are written at once to whoever comes back, give or take a frame.
+const PIECE_LEN: usize = 128 * 1_024;
 /// What is read at once.
 const READ_LEN: usize = 64 * 1_024;
 /// Connections that are looked at together.
@@ -25,6 +27,8 @@ pub(super) struct Served {
     poll: Poll,
     listener: TcpListener,
     frame: Vec<u8>,
+    /// Whole frames, to be written again and again.
+    piece: Vec<u8>,
     connections: Vec<Option<Connection>>,
     conversations: HashMap<String, usize>,
     /// Of each conversation, by their place among the connections.
@@ -43,13 +47,16 @@ enum Is {
     Getting,
     /// It publishes to a conversation.
     Publishing(usize),
+    /// It gets many frames; so many bytes are written, of so many.
+    Again { written: u64, all: u64 },
 }
 
 impl Served {
     /// Nobody is there yet.
     pub(super) fn new(poll: Poll, listener: TcpListener, frame: Vec<u8>) -> Self {
+        let piece = frame.repeat((PIECE_LEN / frame.len().max(1)).max(1));
         let (connections, conversations, sessions) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { poll, listener, frame, connections, conversations, sessions }
+        Self { poll, listener, frame, piece, connections, conversations, sessions }
     }
 
     /// Works until it is told to stop, and woken.
@@ -65,7 +72,12 @@ impl Served {
                 match event.token() {
                     LISTENER => self.take_in()?,
                     STOP => {}
-                    Token(index) => self.read(index, &mut buffer)?,
+                    Token(index) => {
+                        if event.is_writable() {
+                            self.go_on(index);
+                        }
+                        self.read(index, &mut buffer)?;
+                    }
                 }
             }
         }
@@ -107,7 +119,7 @@ impl Served {
                         self.welcome(index, &line)?;
                     }
                 }
-                Is::Getting => {}
+                Is::Getting | Is::Again { .. } => {}
                 Is::Publishing(conversation) => {
                     let conversation = *conversation;
                     for _ in bytes.iter().filter(|byte| **byte == b'\n') {
@@ -131,6 +143,9 @@ impl Served {
 
     fn welcome(&mut self, index: usize, line: &str) -> anyhow::Result<()> {
         let (what, conversation) = line.split_once(' ').context("neither get nor publish")?;
+        if what == "again" {
+            return self.begin_again(index, conversation);
+        }
         let fresh = self.sessions.len();
         let conversation = *self.conversations.entry(conversation.to_owned()).or_insert(fresh);
         if conversation == fresh {
@@ -145,6 +160,38 @@ impl Served {
             None => Is::Publishing(conversation),
         };
         Ok(connection.stream.write_all(&text_frame(WELCOME.as_bytes())?)?)
+    }
+
+    /// Somebody gets as many frames as the line says.
+    fn begin_again(&mut self, index: usize, line: &str) -> anyhow::Result<()> {
+        let frames: u64 =
+            line.split(' ').next().unwrap_or_default().parse().context("no number of frames")?;
+        let Some(Some(connection)) = self.connections.get_mut(index) else { return Ok(()) };
+        connection.is = Is::Again { written: 0, all: frames * self.frame.len() as u64 };
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().reregister(&mut connection.stream, Token(index), both)?;
+        self.go_on(index);
+        Ok(())
+    }
+
+    /// Writes what the socket takes of what comes again.
+    fn go_on(&mut self, index: usize) {
+        let Some(Some(Connection { stream, is: Is::Again { written, all } })) =
+            self.connections.get_mut(index)
+        else {
+            return;
+        };
+        while written < all {
+            let from = usize::try_from(*written % self.piece.len() as u64).unwrap_or_default();
+            let left = usize::try_from(*all - *written).unwrap_or(usize::MAX);
+            let rest = self.piece.get(from..).unwrap_or_default();
+            match stream.write(rest.get(..left).unwrap_or(rest)) {
+                Ok(len) if len > 0 => *written += len as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return self.forget(index),
+            }
+        }
     }
 
     fn deliver(&mut self, conversation: usize) -> anyhow::Result<()> {
