@@ -1,6 +1,7 @@
 //! `tidings bench`: what a server does, next to what the machine can.
 //!
 //! - `post`: how fast messages are accepted;
+//! - `ingest`: how many are, when the server gets as many as it takes;
 //! - `fanout`: what it takes to deliver them;
 //! - `scale`: whether that stays the same with more sessions;
 //! - `cores`: how much more two processors deliver than one;
@@ -34,6 +35,7 @@ mod fanout;
 mod filling;
 mod floor;
 mod idle;
+mod ingest;
 mod load;
 mod memory;
 mod post;
@@ -55,6 +57,7 @@ pub(super) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     Post(post::PostArgs),
+    Ingest(ingest::IngestArgs),
     Fanout(fanout::FanoutArgs),
     Scale(scale::ScaleArgs),
     Cores(cores::CoresArgs),
@@ -123,6 +126,7 @@ impl OwnServerArgs {
 pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Post(args) => post::run(args).await,
+        What::Ingest(args) => ingest::run(args).await,
         What::Fanout(args) => fanout::run(args).await,
         What::Scale(args) => scale::run(args).await,
         What::Cores(args) => cores::run(args).await,
