@@ -2,6 +2,7 @@
 //!
 //! - `post`: how fast messages are accepted;
 //! - `ingest`: how many are, when the server gets as many as it takes;
+//! - `project`: how fast the history follows the log;
 //! - `fanout`: what it takes to deliver them;
 //! - `scale`: whether that stays the same with more sessions;
 //! - `cores`: how much more two processors deliver than one;
@@ -39,6 +40,7 @@ mod ingest;
 mod load;
 mod memory;
 mod post;
+mod project;
 mod records;
 mod replay;
 mod resume;
@@ -58,6 +60,7 @@ pub(super) struct BenchArgs {
 enum What {
     Post(post::PostArgs),
     Ingest(ingest::IngestArgs),
+    Project(project::ProjectArgs),
     Fanout(fanout::FanoutArgs),
     Scale(scale::ScaleArgs),
     Cores(cores::CoresArgs),
@@ -127,6 +130,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Post(args) => post::run(args).await,
         What::Ingest(args) => ingest::run(args).await,
+        What::Project(args) => project::run(args).await,
         What::Fanout(args) => fanout::run(args).await,
         What::Scale(args) => scale::run(args).await,
         What::Cores(args) => cores::run(args).await,
