@@ -57,7 +57,7 @@ bench-servers *args:
 # What this server does, next to what the machine can: all measurements of `tidings bench`, one after the other.
 bench:
     cargo build --release -p server
-    for what in post fanout idle connect slow resume storm replay; do echo; echo "# $what"; target/release/tidings bench $what || exit 1; done
+    for what in post ingest project fanout scale cores unwatched idle connect slow resume storm replay; do echo; echo "# $what"; target/release/tidings bench $what || exit 1; done
 
 # Sessions at this server and at two of others, next to one write for each: `just bench-peers --json`, `--help` says more.
 bench-peers *args:

@@ -395,3 +395,15 @@ fn a_measurement_adds_up_and_leaves_nothing_behind() {
     assert!(time("floor_us") > 0.0 && time("p50_ms") > 0.0 && time("p50_ms") <= time("max_ms"));
     assert!(fs::read_dir(place.0.path()).unwrap().next().is_none(), "nothing is left");
 }
+
+#[test]
+fn what_passes_in_one_process_is_counted_and_leaves_nothing_behind() {
+    let place = Place::new();
+    for (what, asked, events) in [("unwatched", "2000", 2_000), ("project", "100", 116)] {
+        let printed = place.good(&["bench", what, "--events", asked, "--json"]);
+        let report: serde_json::Value =
+            serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{printed}"));
+        assert_eq!(report["events"], events, "{report}");
+    }
+    assert!(fs::read_dir(place.0.path()).unwrap().next().is_none(), "nothing is left");
+}

@@ -118,6 +118,11 @@ fn wrong_usage_is_refused_with_code_2() {
         "tidings bench post --rate 0",
         "tidings bench fanout --sessions 9",
         "tidings bench fanout --only everything",
+        "tidings bench scale --sessions 100 --sessions 9",
+        "tidings bench cores --sessions 9",
+        "tidings bench unwatched --events 0",
+        "tidings bench ingest --seconds 0",
+        "tidings bench project --events 0",
         "tidings bench slow --sessions 1",
         "tidings bench replay --events 0",
     ] {
