@@ -29,10 +29,10 @@ mod work;
 
 pub use cores::Cores;
 pub use crowd::{CameIn, Held, come_in, hold};
-pub use dialect::{Channels, Dialect, Step, Until};
+pub use dialect::{Channels, Dialect, Returning, Step, Until};
 pub use drive::{Drive, Pace, Ran, text};
 pub use files::make_room;
-pub use floor::{Floor, Lines};
+pub use floor::{Again, Floor, Lines};
 pub use frame::{client_frame, lines, pushes, text_frame, upgrade};
 pub use latencies::Latencies;
 pub use posting::{Door, OverHttp, OverSession, Posted, Posting};

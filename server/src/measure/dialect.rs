@@ -1,13 +1,16 @@
 //! What differs between servers that deliver to sessions: how one comes in, says something, and knows what was delivered.
 //!
 //! - [`Channels`]: the client protocol, as Tidings and the servers that it comes from speak it;
+//! - [`Returning`]: the same, for those who come back;
 //! - [`crate::measure::Floor`] has one of its own.
 
 use std::fmt;
 
 mod channels;
+mod returning;
 
 pub use channels::Channels;
+pub use returning::Returning;
 
 /// How a kind of server is spoken to. Everything that is sent and awaited goes over one TCP connection.
 pub trait Dialect: fmt::Debug + Send + Sync {

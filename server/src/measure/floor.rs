@@ -36,6 +36,8 @@ const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
 /// The answer to whoever comes in.
 const WELCOME: &str = "welcome";
+/// How a frame begins, as that of a push does.
+const BEGINS: &str = "{\"push\":";
 /// How many connections may wait to be taken.
 const WAITING_LEN_MAX: i32 = 4_096;
 /// Head of a frame of more than 125 bytes.
@@ -63,8 +65,7 @@ impl Floor {
     /// # Errors
     /// The system does not give what is needed.
     pub fn start(frame_len: usize, cores: Option<Cores>) -> anyhow::Result<Self> {
-        let begins = "{\"push\":";
-        let payload = format!("{begins:x<len$}", len = frame_len.saturating_sub(HEAD_LEN));
+        let payload = format!("{BEGINS:x<len$}", len = frame_len.saturating_sub(HEAD_LEN));
         Self::start_with(payload.as_bytes(), cores)
     }
 
@@ -135,6 +136,29 @@ impl Lines {
     /// What somebody says to get so many frames at once.
     pub fn again(frames: u64, conversation: &str) -> Vec<u8> {
         format!("again {frames} {conversation}\n").into_bytes()
+    }
+}
+
+/// How somebody speaks to it who wants so many frames at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Again(pub u64);
+
+impl Dialect for Again {
+    fn joining(&self, _: u64, conversation: &str) -> anyhow::Result<Vec<Step>> {
+        let Self(frames) = self;
+        Ok(vec![Step { says: Lines::again(*frames, conversation), until: Until::Begins(BEGINS.to_owned()) }])
+    }
+
+    fn publishing(&self, number: u64, conversation: &str) -> anyhow::Result<Option<Vec<Step>>> {
+        Lines.publishing(number, conversation)
+    }
+
+    fn publish(&self, number: u64, conversation: &str, text: &str) -> anyhow::Result<Vec<u8>> {
+        Lines.publish(number, conversation, text)
+    }
+
+    fn deliveries(&self, payload: &[u8]) -> u64 {
+        Lines.deliveries(payload)
     }
 }
 

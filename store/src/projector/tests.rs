@@ -329,7 +329,7 @@ async fn a_round_that_has_enough_waits_for_nothing_and_one_that_has_not_waits_fo
     caught_up(&log, &history).await;
     assert_eq!(began.elapsed(), Duration::ZERO, "right behind another");
     append(&log, &events[ROUND_LEN_MAX + 1..2 * ROUND_LEN_MAX]).await;
-    sleep(ROUND_INTERVAL - Duration::from_millis(1)).await;
+    sleep(ROUND_INTERVAL.saturating_sub(Duration::from_millis(1))).await;
     let progress = history.progress(Partition(0)).await.unwrap().unwrap();
     assert_eq!(progress.position, Position::new(ROUND_LEN_MAX as u64 + 1), "one less waits");
     sleep(Duration::from_millis(1)).await;

@@ -40,6 +40,13 @@ impl Channels {
         Self { key: None }
     }
 
+    /// What the person with this number says to come in and subscribe.
+    pub(super) fn subscribing(&self, number: u64, request: &serde_json::Value) -> anyhow::Result<Vec<Step>> {
+        let mut steps = self.connecting(&format!("person-{number}"))?;
+        steps.push(command(2, "subscribe", request)?);
+        Ok(steps)
+    }
+
     /// What a user says to come in.
     fn connecting(&self, user: &str) -> anyhow::Result<Vec<Step>> {
         let request = match &self.key {
@@ -69,9 +76,7 @@ fn command(id: u64, method: &str, request: &serde_json::Value) -> anyhow::Result
 
 impl Dialect for Channels {
     fn joining(&self, number: u64, conversation: &str) -> anyhow::Result<Vec<Step>> {
-        let mut steps = self.connecting(&format!("person-{number}"))?;
-        steps.push(command(2, "subscribe", &json!({"channel": conversation}))?);
-        Ok(steps)
+        self.subscribing(number, &json!({"channel": conversation}))
     }
 
     fn publishing(&self, _: u64, _: &str) -> anyhow::Result<Option<Vec<Step>>> {

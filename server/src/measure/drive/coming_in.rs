@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use mio::{Interest, Token};
 
 use super::{Drive, PATIENCE, socket::Socket};
@@ -19,7 +19,7 @@ impl Drive<'_> {
     pub fn join(&mut self, sessions: u64, mut told: impl FnMut(u64)) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         let conversations = self.conversations.len() as u64;
-        self.come_in(sessions, &mut told, |drive, number| {
+        self.come_in(sessions, JOINING_MAX, &mut told, |drive, number| {
             let index = usize::try_from(number % conversations)?;
             let conversation = drive.conversations.get_mut(index).context("a conversation for each turn")?;
             conversation.counted.another_session();
@@ -27,6 +27,35 @@ impl Drive<'_> {
             Socket::connect(drive.address, drive.room, index, true, steps)
         })?;
         Ok(begun.elapsed())
+    }
+
+    /// Lets so many sessions of the first conversation come in at the same moment, and reads until each has got what it missed: so many
+    /// events, with the answer or behind it. Gives how long that took.
+    ///
+    /// # Errors
+    /// The server refuses, or more comes to somebody than was missed.
+    pub fn come_back(&mut self, sessions: u64, events: u64) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        self.come_in(
+            sessions,
+            sessions,
+            |_| {},
+            |drive, number| {
+                let conversation = drive.conversations.first().context("a conversation to come back to")?;
+                let steps = drive.dialect.joining(number, conversation.name)?;
+                // What is missed was published before this run, so it is not counted with what is published in it.
+                Socket::connect(drive.address, drive.room, 0, false, steps)
+            },
+        )?;
+        while self.sockets.iter().any(|socket| socket.came < events) {
+            self.wait(PATIENCE)?;
+        }
+        let took = begun.elapsed();
+        let more = self.sockets.iter().find(|socket| socket.came > events);
+        if let Some(socket) = more {
+            bail!("{} events came to a session that missed {events}", socket.came);
+        }
+        Ok(took)
     }
 
     /// Lets those come in who publish: so many to each conversation. Where whoever publishes is told of it too, sessions
@@ -48,6 +77,7 @@ impl Drive<'_> {
         let (count, mut wanted) = (wanted.len() as u64, wanted.into_iter());
         self.come_in(
             count,
+            JOINING_MAX,
             |_| {},
             |drive, _| {
                 let (index, steps) = wanted.next().context("as many as are wanted")?;
@@ -76,6 +106,7 @@ impl Drive<'_> {
     fn come_in(
         &mut self,
         count: u64,
+        together_max: u64,
         mut told: impl FnMut(u64),
         mut next: impl FnMut(&mut Self, u64) -> anyhow::Result<Socket>,
     ) -> anyhow::Result<()> {
@@ -83,7 +114,7 @@ impl Drive<'_> {
         let mut begun = 0;
         self.moved = Instant::now();
         while self.came.joined < before + count {
-            while begun < count && begun - (self.came.joined - before) < JOINING_MAX {
+            while begun < count && begun - (self.came.joined - before) < together_max {
                 let mut socket = next(self, begun)?;
                 let token = Token(self.sockets.len());
                 let both = Interest::READABLE | Interest::WRITABLE;
