@@ -1,12 +1,17 @@
 //! The events of a conversation as a stream of JSON lines: replay and export.
 //!
-//! Invariant: pages are read as the client takes them, and at most a few are in memory, however long the conversation
+//! While the lines of a page are made the next page is read, on another thread.
+//!
+//! Invariant: pages are read as the client takes them, one ahead, and at most a few are in memory, however long the conversation
 //! and however slow the client. A stream that cannot be finished is cut, never closed in good order, so that
 //! nobody takes a part for the whole.
 
+use std::pin::Pin;
+
 use futures_util::{
-    StreamExt, TryStreamExt,
-    future::ready,
+    FutureExt, StreamExt, TryStreamExt,
+    future::{BoxFuture, MaybeDone, maybe_done, ready},
+    poll,
     stream::{self, BoxStream},
 };
 use http::{HeaderValue, header};
@@ -30,10 +35,20 @@ const PAGE_BYTES_AIM: usize = 128 * 1_024;
 struct Rest {
     history: SharedHistory,
     conversation: ConversationId,
+    /// From where on, and how much of it at once.
     extent: Extent,
     as_of: AsOf,
-    done: bool,
+    /// The next page; `None`: there is none.
+    next: Option<Reading>,
 }
+
+/// A page that is being read.
+struct Reading {
+    limit: usize,
+    page: Pin<Box<MaybeDone<BoxFuture<'static, Page>>>>,
+}
+
+type Page = Result<Vec<StoredEvent>, HistoryError>;
 
 impl Store {
     pub(super) async fn events(
@@ -54,7 +69,8 @@ impl Store {
             limit: EVENTS_PAGE_LEN,
         };
         let history = SharedHistory::clone(&self.history);
-        let mut rest = Rest { history, conversation: id, extent, as_of, done: false };
+        let mut rest = Rest { history, conversation: id, extent, as_of, next: None };
+        rest.next = Some(rest.read());
         // Before the status is sent, so that a history that does not answer is told as such.
         let first = rest.next().await?.unwrap_or_default();
         Ok(stream_of(first, rest))
@@ -64,13 +80,15 @@ impl Store {
 impl Rest {
     /// The lines of the next page; `None`: all is sent.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, HistoryError> {
-        if self.done {
-            return Ok(None);
-        }
-        let page = self.history.events(&self.conversation, self.extent).await?;
-        match page.last() {
-            Some(last) if page.len() == self.extent.limit => self.extent.after = last.offset.position(),
-            _ => self.done = true,
+        let Some(Reading { limit, mut page }) = self.next.take() else { return Ok(None) };
+        page.as_mut().await;
+        let page = page.as_mut().take_output().transpose()?.unwrap_or_default();
+        if let Some(last) = page.last().filter(|_| page.len() == limit) {
+            self.extent.after = last.offset.position();
+            let reading = self.read();
+            let next = self.next.insert(reading);
+            // That is how it begins.
+            let _ = poll!(next.page.as_mut());
         }
         let mut lines = Vec::with_capacity(PAGE_BYTES_AIM);
         for StoredEvent { event, offset, recorded_at, .. } in
@@ -79,8 +97,15 @@ impl Rest {
             EventJson::new(event, offset.position(), *recorded_at).write_to(&mut lines);
             lines.push(b'\n');
         }
-        self.extent.limit = next_limit(self.extent.limit, lines.len());
+        self.extent.limit = next_limit(limit, lines.len());
         Ok(Some(lines))
+    }
+
+    fn read(&self) -> Reading {
+        let (history, conversation) = (SharedHistory::clone(&self.history), self.conversation.clone());
+        let extent = self.extent;
+        let page = async move { history.events(&conversation, extent).await };
+        Reading { limit: extent.limit, page: Box::pin(maybe_done(page.boxed())) }
     }
 
     fn pages(self) -> BoxStream<'static, Result<Vec<u8>, HistoryError>> {
