@@ -17,7 +17,7 @@ use super::{OwnServerArgs, filling};
 use crate::{
     client::{Client, Selection},
     cpu,
-    measure::{Cores, Server, on_the_load},
+    measure::{Server, on_the_load},
 };
 
 const CONVERSATION: &str = "replay";
@@ -38,7 +38,7 @@ first; that takes a minute or two for a million events. Then the conversation is
 over HTTP as `tidings replay` and `tidings export` read it: each line checked for its
 position, and not shown. The floor is a scan of the same rows in the file of the
 history, on one thread, in which every column is looked at; it is taken before and
-after, and the faster of the two counts.";
+after, and the faster of the two counts. Server and client are on any processor.";
 
 /// Measure how fast a conversation is read again
 #[derive(Debug, Args)]
@@ -75,21 +75,20 @@ struct Read {
 }
 
 pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let cores = Cores::choose();
-    args.own.run_on(cores, async |server| measure(server, cores, &args).await).await
+    args.own.run(async |server| measure(server, &args).await).await
 }
 
-async fn measure(server: &Server, cores: Option<Cores>, args: &ReplayArgs) -> anyhow::Result<Report> {
+async fn measure(server: &Server, args: &ReplayArgs) -> anyhow::Result<Report> {
     filling::fill(&server.client().await?, CONVERSATION, args.events, MESSAGE_LEN).await?;
     let scanned = async || {
         let file = server.history();
-        on_the_load(cores, move || scan(&file)).await
+        on_the_load(None, move || scan(&file)).await
     };
     let before = scanned().await?;
     let cpu_before = server.cpu();
     let (target, runtime) = (server.target()?, Builder::new_current_thread().enable_all().build()?);
     let replay = async move { replay(&Client::resolve(&target).await?).await };
-    let read = on_the_load(cores, move || runtime.block_on(replay)).await?;
+    let read = on_the_load(None, move || runtime.block_on(replay)).await?;
     let cpu = cpu::between(cpu_before, server.cpu());
     let after = scanned().await?;
     ensure!(
