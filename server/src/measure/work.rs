@@ -81,7 +81,7 @@ impl Work {
         Ok(self.measure_and(place, time, || ())?.0)
     }
 
-    /// The same; `look` is asked when everything is delivered and all sessions are still there.
+    /// The same; `look` is asked when all sessions are in and nothing was published yet.
     ///
     /// # Errors
     /// As [`Self::measure`].
@@ -97,13 +97,13 @@ impl Work {
         drive.join(u64::from(self.sessions), |_| {})?;
         drive.bring_publishers(self.publishers())?;
         drive.stay(SETTLE)?;
+        let looked = look();
         drive.run(self.pace, WARM_UP.min(time))?;
         let load = cpu::Clock::of_this_thread();
         let before = (place.clock.now(), load.now());
         let ran = drive.run(self.pace, time)?;
         let server = cpu::between(before.0, place.clock.now());
         let load = cpu::between(before.1, load.now());
-        let looked = look();
         let server = server.context("the system does not tell what processor time the server uses")?;
         #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
         let deliveries = ran.deliveries as f64;

@@ -38,7 +38,7 @@ pub(super) async fn frame_bytes(server: &Server, cores: Option<Cores>) -> anyhow
     Ok(first.bytes.round() as usize)
 }
 
-/// Does the work with a server, on the thread that is the load; `look` is asked while all sessions are still there.
+/// Does the work with a server, on the thread that is the load; `look` is asked when all sessions are in.
 pub(super) async fn ours<R: Send + 'static>(
     server: &Server,
     cores: Option<Cores>,

@@ -74,7 +74,8 @@ struct Measured {
 pub(super) async fn run(args: FanoutArgs) -> anyhow::Result<ExitCode> {
     let rows = if args.only.is_empty() { Row::ALL.to_vec() } else { args.only.clone() };
     let connections = rows.iter().map(|row| row.work(args.sessions).connections()).max().unwrap_or_default();
-    make_room(u64::from(connections))?;
+    // Both ends of each at the floor are in this process.
+    make_room(2 * u64::from(connections))?;
     let cores = Cores::choose();
     args.own.run_on(cores, async |server| measure(server, cores, &rows, &args).await).await
 }
