@@ -19,12 +19,8 @@ use crate::{
 
 /// How many times as much as one.
 const GOAL: f64 = 1.7;
-/// Who publishes; each has several messages on their way, of which the server takes one after the other.
-const PUBLISHERS: u32 = 32;
 /// Messages of a round, where the system keeps as many for each session.
 const MESSAGES_MAX: u64 = 400;
-/// Bytes of a push that are not its own: the head of its frame.
-const HEAD_LEN: u64 = 4;
 /// What is done before anything counts.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Between two signs of life.
@@ -36,10 +32,10 @@ Examples:
   tidings bench cores --sessions 100 --seconds 1 --json
 
 A server in a process of its own, on a fresh folder beside the data folder, gets some
-hundred messages of 200 bytes at once, by 32 who publish, and delivers them to all
-sessions of one conversation. No session reads meanwhile: the system keeps what comes,
-so that the load costs next to nothing while time counts, which it does until the last
-byte is there. Then all is read, and each message must have come once to each session.
+hundred messages of 200 bytes, one after the other, and delivers each to all sessions of
+one conversation before the next comes, so that each delivery is a write. No session
+reads meanwhile: the system keeps what comes, and the load costs next to nothing while
+time counts. Then all is read, and each message must have come once to each session.
 This is done again for as long as asked for: first by a server with one shard on one
 processor, then by one with two shards on two. There is no other floor: one processor
 is what two are compared with. Where a machine has just two, the load shares them.";
@@ -87,7 +83,7 @@ struct Delivered {
 }
 
 pub(super) async fn run(args: CoresArgs) -> anyhow::Result<ExitCode> {
-    make_room(u64::from(args.sessions + PUBLISHERS))?;
+    make_room(u64::from(args.sessions + 1))?;
     let cores = Cores::choose()
         .context("this needs two processors, and the system gives one or lets nobody choose")?;
     let progress = ProgressBar::new(2).with_style(ProgressStyle::with_template("{msg:<30} {elapsed}")?);
@@ -124,17 +120,16 @@ fn deliver(place: &Place<'_>, sessions: u64, time: Duration) -> anyhow::Result<D
     let mut drive =
         Drive::new(place.dialect, place.address, place.conversations)?.alone(place.alone).with_room();
     drive.join(sessions, |_| {})?;
-    drive.bring_publishers(PUBLISHERS)?;
-    let single = drive.run(Pace::InFlight(1), WARM_UP)?;
-    let len = single.bytes / single.deliveries - HEAD_LEN;
+    drive.bring_publishers(1)?;
+    drive.run(Pace::InFlight(1), WARM_UP)?;
     let messages = drive.leave_unread()?.min(MESSAGES_MAX);
     ensure!(messages > 0, "the system keeps too little for a session that does not read");
-    drive.run_unread(messages, len)?;
+    drive.run_unread(messages)?;
     let load = cpu::Clock::of_this_thread();
     let before = (place.clock.now(), load.now());
     let (mut rounds, mut deliveries, mut took) = (0, 0, Duration::ZERO);
     while took < time {
-        let ran = drive.run_unread(messages, len)?;
+        let ran = drive.run_unread(messages)?;
         rounds += 1;
         deliveries += ran.deliveries;
         took += ran.took;
@@ -159,7 +154,7 @@ impl super::Report for Report {
         let Self { sessions, one, two, ratio, goal } = self;
         writeln!(
             out,
-            "{sessions} sessions that do not read, {} messages at once; the load shares the two processors",
+            "{sessions} sessions that do not read, {} messages one after the other; the load shares the two processors",
             one.messages
         )?;
         for (name, delivered) in [("one", one), ("two", two)] {
