@@ -19,7 +19,6 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{caps, event::ChatEvent};
 
-mod posted;
 mod registered;
 mod signals;
 
@@ -131,43 +130,19 @@ impl Versions {
         value: &[u8],
         version_of: impl Fn(SchemaId) -> Option<usize>,
     ) -> Result<T, DecodeError> {
-        self.open(value, version_of)?.read()
-    }
-
-    /// Looks at what stands before the body.
-    fn open<'a>(
-        &'a self,
-        value: &'a [u8],
-        version_of: impl Fn(SchemaId) -> Option<usize>,
-    ) -> Result<Opened<'a>, DecodeError> {
         let len = value.len();
         if len > self.len_max {
             return Err(DecodeError::TooLong { len, max: self.len_max });
         }
-        let (Some((&[MAGIC, a, b, c, d], body)), true) =
+        let (Some((&[MAGIC, a, b, c, d], mut body)), true) =
             (value.split_first_chunk::<HEADER_LEN>(), len > HEADER_LEN)
         else {
             return Err(DecodeError::NoHeader { len });
         };
         let id = SchemaId(u32::from_be_bytes([a, b, c, d]));
-        let version = version_of(id);
-        let reader = version.and_then(|version| self.readers.get(version));
-        let (version, reader) = version.zip(reader).ok_or(DecodeError::UnknownSchema(id))?;
-        Ok(Opened { version, reader, body })
-    }
-}
-
-/// A value whose schema is known.
-struct Opened<'a> {
-    version: usize,
-    reader: &'a GenericDatumReader<'static>,
-    body: &'a [u8],
-}
-
-impl Opened<'_> {
-    fn read<T: DeserializeOwned>(self) -> Result<T, DecodeError> {
-        let mut body = self.body;
-        let it = self.reader.read_deser(&mut body).map_err(|e| DecodeError::Body(Box::new(e)))?;
+        let reader = version_of(id).and_then(|version| self.readers.get(version));
+        let reader = reader.ok_or(DecodeError::UnknownSchema(id))?;
+        let it = reader.read_deser(&mut body).map_err(|e| DecodeError::Body(Box::new(e)))?;
         if body.is_empty() { Ok(it) } else { Err(DecodeError::Trailing(body.len())) }
     }
 }
@@ -204,9 +179,7 @@ impl Codec {
     /// # Errors
     /// The bytes are no event in a schema known here; trying again does not help.
     pub fn decode(&self, value: &[u8]) -> Result<ChatEvent, DecodeError> {
-        let opened = VERSIONS.open(value, |id| self.versions.get(&id).copied())?;
-        let posted = (opened.version == posted::VERSION).then(|| posted::read(opened.body)).flatten();
-        posted.map_or_else(|| opened.read(), Ok)
+        VERSIONS.decode(value, |id| self.versions.get(&id).copied())
     }
 }
 

@@ -183,34 +183,6 @@ proptest! {
         prop_assert_eq!(&codec.decode(&codec.encode(&event).unwrap()).unwrap(), &event);
     }
 
-    /// Whatever is done to the bytes of an event: what is read by hand is what the library reads.
-    #[test]
-    fn by_hand_nothing_else_is_read_than_by_the_library(
-        which in 0..13_usize,
-        at in any::<i64>(),
-        changed in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..3),
-        cut in proptest::option::of(any::<proptest::sample::Index>()),
-    ) {
-        let mut event = samples().swap_remove(which);
-        event.occurred_at = Timestamp::from_millis(at);
-        let mut value = Codec::default().encode(&event).unwrap().to_vec();
-        let whole = changed.is_empty() && cut.is_none();
-        for (index, byte) in changed {
-            let index = HEADER_LEN + index.index(value.len() - HEADER_LEN);
-            value[index] = byte;
-        }
-        if let Some(cut) = cut {
-            value.truncate(HEADER_LEN + 1 + cut.index(value.len() - HEADER_LEN - 1));
-        }
-        let opened = VERSIONS.open(&value, |_| Some(0)).unwrap();
-        let by_hand = posted::read(opened.body);
-        let posted = matches!(event.body, EventBody::MessagePosted(_));
-        prop_assert!(!whole || by_hand.is_some() == posted, "{:?}", by_hand);
-        if let Some(by_hand) = by_hand {
-            prop_assert_eq!(opened.read::<ChatEvent>().unwrap(), by_hand);
-        }
-    }
-
     #[test]
     fn no_bytes_make_the_decoder_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = Codec::default().decode(&bytes);
