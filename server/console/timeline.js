@@ -45,14 +45,20 @@ export class Timeline {
     return this.messages.get(id);
   }
 
-  /** Starts afresh with the newest page. Pending messages that are in it are confirmed, the others stay. */
+  /**
+   * Starts afresh with the newest page. Pending messages that are in it are confirmed, the others stay, and so does what I said and was
+   * confirmed while the page was read: its event is still to come.
+   */
   load(page) {
+    const isMine = (entry) => entry.kind === "message" && entry.author === this.me && entry.offset > page.offset;
+    const said = this.epoch === "" || this.epoch === page.epoch ? this.placed.filter(isMine) : [];
     this.clear();
     this.position = page.offset;
     this.epoch = page.epoch;
     this.older = page.more;
     for (const entry of this.pending) this.messages.set(entry.id, entry);
     for (const message of page.messages) this.insert(message, page.offset);
+    for (const entry of said) this.place(entry);
   }
 
   /** Takes a page that ends where the list begins. */

@@ -41,6 +41,21 @@ test("posted messages stand in the order of their offsets", () => {
   assert.equal(timeline.position, 5);
 });
 
+test("what I said while a page was read stays behind it, unless it went to another log", () => {
+  const timeline = new Timeline("ann");
+  timeline.addPending({ id: "mine", text: "mine", at: AT });
+  timeline.confirm("mine", 13);
+  timeline.load(page(12, [message(9, "a")]));
+  assert.deepEqual(ids(timeline), ["a", "mine"]);
+  timeline.apply(posted(13, "mine", { actor: "ann" }));
+  timeline.apply(posted(14, "b"));
+  assert.deepEqual(ids(timeline), ["a", "mine", "b"]);
+  timeline.load(page(13, [message(9, "a"), message(13, "mine", { author: "ann" })]));
+  assert.deepEqual(ids(timeline), ["a", "mine"], "what others said comes again");
+  timeline.load({ ...page(5, []), epoch: "other" });
+  assert.deepEqual(ids(timeline), []);
+});
+
 test("an event at or below the position changes nothing", () => {
   const timeline = loaded(message(9, "a"));
   assert.equal(timeline.apply(posted(9, "b")), null);
