@@ -68,7 +68,7 @@ impl Drive<'_> {
                     seen = unread;
                     break;
                 }
-                thread::sleep(PAUSE);
+                thread::park_timeout(PAUSE);
                 self.wait(Duration::ZERO)?;
             }
         }
