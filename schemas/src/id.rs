@@ -1,6 +1,6 @@
 //! Names: of conversations, people, events, sessions, nodes and logs.
 //!
-//! Each is a newtype made by [`FromStr`] or `TryFrom<String>`, so a value of the type *is* valid.
+//! Each is a newtype made by [`FromStr`], so a value of the type *is* valid.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -84,19 +84,6 @@ macro_rules! name {
             fn from_str(s: &str) -> Result<Self, IdError> {
                 let check: fn(&str) -> Result<(), IdError> = $check;
                 check(s).map(|()| Self(s.into()))
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = IdError;
-            fn try_from(s: String) -> Result<Self, IdError> {
-                s.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.0.as_ref().to_owned()
             }
         }
 

@@ -100,19 +100,6 @@ macro_rules! text {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = TextError;
-            fn try_from(s: String) -> Result<Self, TextError> {
-                s.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(text: $name) -> String {
-                text.0.as_ref().to_owned()
-            }
-        }
-
         // Texts are private: a `{:?}` in a log line shows how much was written, never what.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

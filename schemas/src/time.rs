@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use jiff::tz::Offset;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::string;
 
@@ -79,7 +79,7 @@ impl FromStr for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.serialize_str(str::from_utf8(&self.text()).map_err(S::Error::custom)?)
+            serializer.collect_str(self)
         } else {
             serializer.serialize_i64(self.0)
         }

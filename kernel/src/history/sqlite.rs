@@ -105,10 +105,19 @@ impl SqliteHistory {
     /// See [`OpenError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
-        let conn = schema::open_writer(&path)?;
+        let conn = Self::connection(&path)?;
         let writer = Mutex::new(Writer { conn, folding: Folding::of(&path) });
         let readers = Arc::new(Readers::of(&path, schema::open_reader));
         Ok(Self { file: Arc::new(File { path, readers, writer }), writing: Arc::new(Semaphore::new(1)) })
+    }
+
+    /// A connection that writes to the file at `path` as a history does, and makes the tables if there are none: also for what is
+    /// measured beside one.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn connection(path: impl AsRef<Path>) -> Result<Connection, OpenError> {
+        schema::open_writer(path.as_ref())
     }
 
     /// The fingerprint of everything it holds, progress included. Reads the whole file.

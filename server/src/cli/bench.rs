@@ -40,6 +40,7 @@ mod ingest;
 mod load;
 mod memory;
 mod post;
+mod progress;
 mod project;
 mod records;
 mod replay;

@@ -19,7 +19,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{Cores, Process};
+use super::{Channels, Cores, Place, Process, on_the_load};
 use crate::{
     client::{Client, Target},
     data_dir::DataDir,
@@ -115,6 +115,24 @@ impl Server {
                 client.post(&["v1", "conversations"], "application/json", body.into()).await?;
         }
         Ok(names)
+    }
+
+    /// Does something with conversations of it, on the thread that is the load.
+    ///
+    /// # Errors
+    /// What it says, or that the system does not let us.
+    pub async fn under_load<R: Send + 'static>(
+        &self,
+        cores: Option<Cores>,
+        conversations: Vec<String>,
+        work: impl FnOnce(&Place<'_>) -> anyhow::Result<R> + Send + 'static,
+    ) -> anyhow::Result<R> {
+        let dialect = Channels::with_tokens(self.token_key()?);
+        let (address, clock, alone) = (self.socket_address()?, self.process.clock(), cores.is_some());
+        on_the_load(cores, move || {
+            work(&Place { dialect: &dialect, address, clock, conversations: &conversations, alone })
+        })
+        .await
     }
 
     /// A token of [the owner of what is imported](DEV_USER), with the scope `admin`.

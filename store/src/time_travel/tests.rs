@@ -39,7 +39,11 @@ fn shown(as_of: &str) -> Option<(Option<String>, usize, u64)> {
         fold_at(&mut state, page, as_of.parse().unwrap());
     }
     let state: ConversationState = state?;
-    Some((state.title.clone().map(String::from), state.members().count(), state.position.get()))
+    Some((
+        state.title.as_ref().map(|title| title.as_str().to_owned()),
+        state.members().count(),
+        state.position.get(),
+    ))
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub async fn a_replaced_topic_is_noticed(brokers: &str) {
     let record = || NewRecord {
         key: "tea".parse().expect("a conversation id"),
         value: Bytes::from_static(b"x"),
-        headers: [].into(),
+        headers: Vec::new(),
     };
     let place = log.append(vec![record(); 3]).await.expect("the log takes records")[2];
     let mut readers = Vec::new();

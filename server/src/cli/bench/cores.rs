@@ -8,13 +8,12 @@ use std::{
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::OwnServerArgs;
+use super::{OwnServerArgs, progress::spinner};
 use crate::{
     cpu,
-    measure::{Channels, Cores, Drive, Pace, Place, Server, make_room, on_the_load},
+    measure::{Cores, Drive, Pace, Place, Server, make_room},
 };
 
 /// How many times as much as one.
@@ -23,8 +22,6 @@ const GOAL: f64 = 1.7;
 const MESSAGES_MAX: u64 = 400;
 /// What is done before anything counts.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// Between two signs of life.
-const TICK: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,8 +83,7 @@ pub(super) async fn run(args: CoresArgs) -> anyhow::Result<ExitCode> {
     make_room(u64::from(args.sessions + 1))?;
     let cores = Cores::choose()
         .context("this needs two processors, and the system gives one or lets nobody choose")?;
-    let progress = ProgressBar::new(2).with_style(ProgressStyle::with_template("{msg:<30} {elapsed}")?);
-    progress.enable_steady_tick(TICK);
+    let progress = spinner();
     progress.set_message("one processor, one shard");
     let one = args
         .own
@@ -105,15 +101,8 @@ pub(super) async fn run(args: CoresArgs) -> anyhow::Result<ExitCode> {
 
 async fn measure(server: &Server, load: Option<Cores>, args: &CoresArgs) -> anyhow::Result<Delivered> {
     let conversations = server.fresh_conversations(1).await?;
-    let dialect = Channels::with_tokens(server.token_key()?);
-    let (address, clock) = (server.socket_address()?, server.process().clock());
     let (sessions, time) = (u64::from(args.sessions), Duration::from_secs(args.seconds));
-    on_the_load(load, move || {
-        let place =
-            Place { dialect: &dialect, address, clock, conversations: &conversations, alone: load.is_some() };
-        deliver(&place, sessions, time)
-    })
-    .await
+    server.under_load(load, conversations, move |place| deliver(place, sessions, time)).await
 }
 
 fn deliver(place: &Place<'_>, sessions: u64, time: Duration) -> anyhow::Result<Delivered> {

@@ -3,10 +3,7 @@
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{
-    cpu,
-    measure::{Channels, Cores, Place, Server, make_room, on_the_load},
-};
+use crate::measure::{Cores, Place, Server, make_room};
 
 /// How many sessions come, and to how many conversations.
 #[derive(Debug, Clone, Args)]
@@ -34,23 +31,14 @@ impl CrowdArgs {
         work: impl FnOnce(&Place<'_>, u64, &ProgressBar) -> anyhow::Result<R> + Send + 'static,
     ) -> anyhow::Result<R> {
         let conversations = server.fresh_conversations(self.conversations).await?;
-        let dialect = Channels::with_tokens(server.token_key()?);
-        let (address, clock): (_, cpu::Clock) = (server.socket_address()?, server.process().clock());
         let sessions = u64::from(self.sessions);
         let style = ProgressStyle::with_template("coming in {bar:30} {human_pos} of {human_len} sessions")?;
         let progress = ProgressBar::new(sessions).with_style(style);
-        on_the_load(cores, move || {
-            let place = Place {
-                dialect: &dialect,
-                address,
-                clock,
-                conversations: &conversations,
-                alone: cores.is_some(),
-            };
-            let done = work(&place, sessions, &progress);
+        let work = move |place: &Place<'_>| {
+            let done = work(place, sessions, &progress);
             progress.finish_and_clear();
             done
-        })
-        .await
+        };
+        server.under_load(cores, conversations, work).await
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use crate::measure::{Channels, Cores, Floor, Lines, Place, Server, Taken, Work, on_the_load};
+use crate::measure::{Cores, Floor, Lines, Place, Server, Taken, Work, on_the_load};
 
 /// How long it takes to find how long a frame is.
 const FRAME_TIME: Duration = Duration::from_millis(200);
@@ -47,19 +47,7 @@ pub(super) async fn ours<R: Send + 'static>(
     look: impl FnOnce() -> R + Send + 'static,
 ) -> anyhow::Result<(Taken, R)> {
     let conversations = server.fresh_conversations(work.conversations).await?;
-    let dialect = Channels::with_tokens(server.token_key()?);
-    let (address, clock) = (server.socket_address()?, server.process().clock());
-    on_the_load(cores, move || {
-        let place = Place {
-            dialect: &dialect,
-            address,
-            clock,
-            conversations: &conversations,
-            alone: cores.is_some(),
-        };
-        work.measure_and(&place, time, look)
-    })
-    .await
+    server.under_load(cores, conversations, move |place| work.measure_and(place, time, look)).await
 }
 
 /// Does the same with the floor, which writes frames of that many bytes.

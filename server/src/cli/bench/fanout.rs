@@ -7,17 +7,14 @@ use std::{
 };
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::{
     OwnServerArgs,
     delivering::{BesideFloor, Processors, floor, frame_bytes, ours},
+    progress::steps,
 };
 use crate::measure::{Cores, Percentiles, Row, Server, make_room};
-
-/// Between two signs of life.
-const TICK: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,9 +85,7 @@ async fn measure(
 ) -> anyhow::Result<Report> {
     let time = Duration::from_secs(args.seconds);
     let frame_bytes = frame_bytes(server, cores).await?;
-    let style = ProgressStyle::with_template("{msg:<34} {bar:30} {pos} of {len}, {elapsed}")?;
-    let progress = ProgressBar::new(rows.len() as u64 * 3).with_style(style);
-    progress.enable_steady_tick(TICK);
+    let progress = steps(rows.len() * 3)?;
     let mut measured = Vec::new();
     for row in rows {
         let work = row.work(args.sessions);

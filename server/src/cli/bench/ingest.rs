@@ -12,14 +12,17 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use futures_util::future::try_join_all;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use kernel::{
     clock::SystemClock,
     event_log::{EventLog, sqlite::SqliteLog},
 };
 use serde::Serialize;
 
-use super::{OwnServerArgs, beside, delivering::Processors, filling, memory::watched, records::Records};
+use super::{
+    OwnServerArgs, beside, delivering::Processors, filling, memory::watched, progress::steps,
+    records::Records,
+};
 use crate::{
     backing::EMBEDDED_PARTITIONS,
     cpu,
@@ -44,8 +47,6 @@ const APPENDS: [Append; 4] = [
 ];
 /// What is done before anything counts, at most.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// Between two signs of life.
-const TICK: Duration = Duration::from_millis(200);
 const MIB: u64 = 1 << 20;
 
 const EXAMPLES: &str = "\
@@ -138,9 +139,7 @@ pub(super) async fn run(args: IngestArgs) -> anyhow::Result<ExitCode> {
     let most = ways.iter().map(|way| way.connections).max().unwrap_or_default();
     make_room(u64::from(most))?;
     let (cores, time) = (Cores::choose(), Duration::from_secs(args.seconds));
-    let style = ProgressStyle::with_template("{msg:<44} {bar:30} {pos} of {len}, {elapsed}")?;
-    let progress = ProgressBar::new((ways.len() + 2 * APPENDS.len()) as u64).with_style(style);
-    progress.enable_steady_tick(TICK);
+    let progress = steps(ways.len() + 2 * APPENDS.len())?;
     let before = unless_stopped(floors(&args, cores, &progress)).await?;
     let posted = args.own.on_fresh(cores, &[], async |server| {
         let mut posted = Vec::new();

@@ -16,12 +16,12 @@ use kernel::{
     event_log::{BATCH_LEN_MAX, EventLog, SharedLog, sqlite::SqliteLog},
     history::{SharedHistory, reach, sqlite::SqliteHistory},
 };
-use rusqlite::{Connection, OpenFlags, config::DbConfig, params_from_iter, types::Value};
+use rusqlite::{Connection, OpenFlags, params_from_iter, types::Value};
 use schemas::Partition;
 use serde::Serialize;
 use store::Projector;
 
-use super::{beside, records::Records};
+use super::{beside, progress::spinner, records::Records};
 use crate::{
     backing::EMBEDDED_PARTITIONS,
     cli::args::DATA_DEFAULT,
@@ -44,8 +44,6 @@ const TABLES: [(&str, &str); 4] = [
 const EVENTS_OF_A_TRANSACTION: usize = 1_000;
 /// How long the projector may take.
 const PATIENCE: Duration = Duration::from_hours(1);
-/// Between two signs of life.
-const TICK: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -115,8 +113,7 @@ struct Took {
 pub(super) async fn run(args: ProjectArgs) -> anyhow::Result<ExitCode> {
     let (cores, folder) = (Cores::choose(), beside(&args.data)?);
     let (path, events) = (folder.path().to_owned(), args.events);
-    let progress = ProgressBar::new_spinner();
-    progress.enable_steady_tick(TICK);
+    let progress = spinner();
     let told = progress.clone();
     let measured = unless_stopped(in_place_of_a_server(cores, move || measure(path, events, told))).await;
     progress.finish_and_clear();
@@ -181,12 +178,7 @@ async fn project(log: &SharedLog, file: &Path) -> anyhow::Result<Took> {
 
 /// Inserts the rows into a fresh history in this file.
 fn insert(rows: &Rows, file: &Path) -> anyhow::Result<Took> {
-    // It makes the tables.
-    drop(SqliteHistory::open(file)?);
-    let mut history = Connection::open(file)?;
-    history.pragma_update(None, "journal_mode", "WAL")?;
-    history.pragma_update(None, "synchronous", "FULL")?;
-    history.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    let mut history = SqliteHistory::connection(file)?;
     let (begun, before) = (Instant::now(), cpu::of_this_process());
     for number in 0..rows.transactions() {
         let transaction = history.transaction()?;

@@ -8,19 +8,18 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::{
     OwnServerArgs,
     delivering::{BesideFloor, Processors, floor, frame_bytes, ours},
+    progress::steps,
 };
 use crate::measure::{Cores, Row, make_room, memory_of};
 
 /// By how much a delivery may differ between the smallest and the largest crowd.
 const GOAL: f64 = 1.3;
-/// Between two signs of life.
-const TICK: Duration = Duration::from_millis(200);
 const KIB: f64 = 1_024.0;
 
 const EXAMPLES: &str = "\
@@ -83,9 +82,7 @@ pub(super) async fn run(args: ScaleArgs) -> anyhow::Result<ExitCode> {
     // Both ends of each at the floor are in this process.
     make_room(2 * u64::from(most.unwrap_or_default()))?;
     let cores = Cores::choose();
-    let style = ProgressStyle::with_template("{msg:<30} {bar:30} {pos} of {len}, {elapsed}")?;
-    let progress = ProgressBar::new(args.sessions.len() as u64 * 3).with_style(style);
-    progress.enable_steady_tick(TICK);
+    let progress = steps(args.sessions.len() * 3)?;
     let mut sizes = Vec::new();
     for sessions in &args.sessions {
         sizes.push(measure(*sessions, cores, &args, &progress).await?);

@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use indicatif::ProgressBar;
 use schemas::Position;
 use serde::Serialize;
 use tokio::time::timeout;
@@ -18,12 +17,11 @@ use super::{
     caught_up::{CaughtUp, offset},
     filling,
     memory::watched,
+    progress::spinner,
 };
 use crate::{
     client::Selection,
-    measure::{
-        Channels, Cores, Pace, Percentiles, Place, Server, Session, Work, make_room, on_the_load, pushes,
-    },
+    measure::{Cores, Pace, Percentiles, Server, Session, Work, make_room, pushes},
 };
 
 const CONVERSATION: &str = "slow";
@@ -33,8 +31,6 @@ const MESSAGE_LEN: usize = 200;
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often it may have to come back.
 const RETURNS_MAX: u32 = 3;
-/// Between two signs of life.
-const TICK: Duration = Duration::from_millis(200);
 const MIB: u64 = 1 << 20;
 
 const EXAMPLES: &str = "\
@@ -110,8 +106,7 @@ pub(super) async fn run(args: SlowArgs) -> anyhow::Result<ExitCode> {
 async fn measure(server: &Server, cores: Option<Cores>, args: &SlowArgs) -> anyhow::Result<Report> {
     let client = server.client().await?;
     filling::fill(&client, CONVERSATION, 1, MESSAGE_LEN).await?;
-    let progress = ProgressBar::new_spinner();
-    progress.enable_steady_tick(TICK);
+    let progress = spinner();
     progress.set_message("without");
     let without = Others::measure(server, cores, args).await?;
     progress.set_message("with a session that does not read");
@@ -149,21 +144,8 @@ impl Others {
     async fn measure(server: &Server, cores: Option<Cores>, args: &SlowArgs) -> anyhow::Result<Self> {
         let work = Work { conversations: 1, sessions: args.sessions - 1, pace: Pace::PerSecond(args.rate) };
         let time = Duration::from_secs(args.stop);
-        let dialect = Channels::with_tokens(server.token_key()?);
-        let (address, clock) = (server.socket_address()?, server.process().clock());
-        let load = on_the_load(cores, move || {
-            let conversations = [CONVERSATION.to_owned()];
-            work.measure(
-                &Place {
-                    dialect: &dialect,
-                    address,
-                    clock,
-                    conversations: &conversations,
-                    alone: cores.is_some(),
-                },
-                time,
-            )
-        });
+        let conversations = vec![CONVERSATION.to_owned()];
+        let load = server.under_load(cores, conversations, move |place| work.measure(place, time));
         let (taken, memory) = watched(server, load).await;
         Ok(Self { latency: taken?.latency.context("no message was due")?, memory })
     }

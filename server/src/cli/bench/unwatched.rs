@@ -10,7 +10,6 @@ use std::{
 use anyhow::{Context, ensure};
 use clap::Args;
 use fanout::{Fanout, Threads};
-use indicatif::ProgressBar;
 use ingest::Ingest;
 use kernel::{
     clock::{Clock, SystemClock},
@@ -28,7 +27,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::records::Records;
+use super::{progress::spinner, records::Records};
 use crate::{
     backing::EMBEDDED_PARTITIONS,
     cpu,
@@ -43,8 +42,6 @@ const IN_USE: u64 = 1_000;
 const OTHERS: u64 = 1_000;
 /// How long a batch may take to pass.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two signs of life.
-const TICK: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,8 +85,7 @@ struct Report {
 pub(super) async fn run(args: UnwatchedArgs) -> anyhow::Result<ExitCode> {
     let cores = Cores::choose();
     let batches = args.events.div_ceil(BATCH_LEN_MAX as u64);
-    let progress = ProgressBar::new_spinner();
-    progress.enable_steady_tick(TICK);
+    let progress = spinner();
     let measured = async {
         progress.set_message("floor");
         let before = in_place_of_a_server(cores, move || floor(batches)).await?;
