@@ -32,6 +32,15 @@ impl Clock {
     }
 }
 
+/// The threads of a process with such names, of which the system keeps 15 bytes. None where it does not tell.
+pub fn threads(pid: u32, wanted: impl Fn(&str) -> bool) -> Vec<Clock> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let folders = threads.filter_map(|thread| Some(thread.ok()?.path()));
+    let named = folders
+        .filter(|folder| fs::read_to_string(folder.join("comm")).is_ok_and(|name| wanted(name.trim_end())));
+    named.map(|folder| Clock(format!("{}/stat", folder.display()))).collect()
+}
+
 /// What was used between two such readings.
 pub fn between(before: Option<Duration>, after: Option<Duration>) -> Option<Duration> {
     Some(after?.saturating_sub(before?))
@@ -75,5 +84,22 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(Clock::of_process(std::process::id()).now().unwrap() >= before);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn threads_are_found_by_name() {
+        let (end, until) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("a name to find".to_owned());
+        let thread = thread.spawn(move || until.recv()).unwrap();
+        let found = |name: &str| threads(std::process::id(), |of| of == name);
+        // A thread names itself once it runs.
+        while found("a name to find").is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(found("a name to find").first().unwrap().now().is_some());
+        assert!(found("another name").is_empty());
+        drop(end);
+        assert!(thread.join().unwrap().is_err());
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use server::cpu;
 
+/// What the name of a compiler's thread has in it, in the JVMs of `OpenJDK`: `C1 CompilerThread0`, cut by the system.
+const COMPILER: &str = " CompilerThre";
+
 /// The processes of a run. A server that was there before has no id that we know.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Processes {
@@ -35,6 +38,14 @@ pub(crate) struct Spent {
 impl Processes {
     pub(crate) fn measure(&self) -> Meter {
         Meter { processes: self.clone(), before: self.now() }
+    }
+
+    /// What the compilers of the servers have used up to now; `None`: we know of none.
+    pub(crate) fn compiling(&self) -> Option<Duration> {
+        let servers = [self.kafka, self.cassandra].into_iter().flatten();
+        let compilers: Vec<_> =
+            servers.flat_map(|pid| cpu::threads(pid, |name| name.contains(COMPILER))).collect();
+        (!compilers.is_empty()).then(|| compilers.iter().filter_map(cpu::Clock::now).sum())
     }
 
     fn now(&self) -> [Option<Duration>; 4] {

@@ -53,9 +53,9 @@ struct Args {
     /// How long each rate is measured, in seconds
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=50))]
     seconds: u64,
-    /// How long the servers run under load before anything counts, in seconds: their compilers take
-    /// the processors' time until they have seen enough
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=600))]
+    /// How long the servers run under load before anything counts, in seconds, at most: until their
+    /// compilers, which take the processors' time, have seen enough
+    #[arg(long, value_name = "S", default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=600))]
     warm_up: u64,
     /// Connections that post, one after the other
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [16, 64, 256])]
@@ -91,8 +91,9 @@ async fn measure(rig: &Rig, args: &Args) -> anyhow::Result<Report> {
     let time = Duration::from_secs(args.seconds);
     let mut report = Report::begin();
     eprintln!("warming the servers up");
-    let warm_up = Duration::from_secs(args.warm_up);
-    posts::warm_up(rig, warm_up).await.context("posts that warm the servers up")?;
+    let longest = Duration::from_secs(args.warm_up);
+    let warm = posts::warm_up(rig, longest).await.context("posts that warm the servers up")?;
+    report.warm_after_s = warm.map(|after| after.as_secs());
     if wanted(Part::Posts) {
         eprintln!("measuring posts");
         let extent = posts::Extent { connections: args.connections.clone(), time };

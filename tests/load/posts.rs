@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use serde::Serialize;
+use server::cpu;
 use tokio::{
     task::{JoinSet, spawn_blocking},
     time::sleep,
@@ -39,6 +40,12 @@ const LINGERS_MS: [u32; 3] = [0, 1, 5];
 const IMPORT_LINES: u64 = 1_000;
 /// Imports at a time.
 const IMPORTERS: usize = 4;
+/// Which part of a processor the compilers of warm servers take at most.
+const COMPILERS_SHARE: f64 = 0.05;
+/// How long servers are warmed up before their compilers are looked at again.
+const STRETCH: Duration = Duration::from_secs(10);
+/// How long servers are warmed up whose compilers cannot be looked at.
+const UNSEEN: Duration = Duration::from_mins(1);
 /// Connections over which the servers are warmed up.
 const WARM_UP_CONNECTIONS: u16 = 64;
 /// How long a load runs before it counts. The servers are warm by then ([`warm_up`]).
@@ -222,27 +229,32 @@ pub(crate) async fn create(node: &Node, count: usize) -> anyhow::Result<Vec<Stri
 /// Posts to a log of their own. Nobody keeps its history up to date, so that the store's work is not counted here; ingest goes without for
 /// a minute, its window of repeats.
 async fn post(rig: &Rig, connections: u16, time: Duration) -> anyhow::Result<Rate> {
-    post_to(rig, &["ingest"], connections, time).await
+    let node = rig.node(&rig.site().await?, &["ingest"]).await?;
+    Target::of(rig, &node).await?.post(connections, time).await
 }
 
-/// Puts all that the servers do under load for so long.
-pub(crate) async fn warm_up(rig: &Rig, time: Duration) -> anyhow::Result<()> {
-    post_to(rig, &["ingest", "fanout", "store"], WARM_UP_CONNECTIONS, time).await.map(drop)
-}
-
-/// Posts to a node with these roles.
-async fn post_to(rig: &Rig, roles: &[&str], connections: u16, time: Duration) -> anyhow::Result<Rate> {
-    let node = rig.node(&rig.site().await?, roles).await?;
-    let target = Target {
-        address: node.address.clone(),
-        token: node.token(AUTHOR, false)?,
-        conversations: create(&node, CONVERSATIONS).await?,
-        processes: rig.processes(&[&node]),
-    };
-    target.post(connections, time).await
+/// Puts all that the servers do under load until their compilers have little left to do, for so long at most; `None`: they still
+/// had. One cannot see into servers that are not ours: they are given [`UNSEEN`].
+pub(crate) async fn warm_up(rig: &Rig, longest: Duration) -> anyhow::Result<Option<Duration>> {
+    let node = rig.node(&rig.site().await?, &["ingest", "fanout", "store"]).await?;
+    let (target, servers) = (Target::of(rig, &node).await?, rig.processes(&[]));
+    let begun = Instant::now();
+    while begun.elapsed() < longest {
+        let (before, since) = (servers.compiling(), Instant::now());
+        target.clone().post(WARM_UP_CONNECTIONS, STRETCH).await?;
+        let warm = match cpu::between(before, servers.compiling()) {
+            Some(compiling) => compiling.div_duration_f64(since.elapsed()) < COMPILERS_SHARE,
+            None => begun.elapsed() >= UNSEEN,
+        };
+        if warm {
+            return Ok(Some(begun.elapsed()));
+        }
+    }
+    Ok(None)
 }
 
 /// Who takes posts.
+#[derive(Clone)]
 struct Target {
     address: String,
     token: String,
@@ -251,6 +263,16 @@ struct Target {
 }
 
 impl Target {
+    /// A node, with conversations to post to.
+    async fn of(rig: &Rig, node: &Node) -> anyhow::Result<Self> {
+        Ok(Self {
+            address: node.address.clone(),
+            token: node.token(AUTHOR, false)?,
+            conversations: create(node, CONVERSATIONS).await?,
+            processes: rig.processes(&[node]),
+        })
+    }
+
     /// Posts over so many connections at once, each of which waits for its answer.
     async fn post(self, connections: u16, time: Duration) -> anyhow::Result<Rate> {
         let first = number_of_run();

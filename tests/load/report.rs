@@ -34,6 +34,8 @@ pub(crate) struct Report {
     /// How busy it was in the minute before, and at the end: `/proc/loadavg`. Much more than the processors there are: others were at work.
     pub(crate) load_before: Option<f64>,
     pub(crate) load_after: Option<f64>,
+    /// How long the servers were under load until they were warm. `null`: they were not when the measurements began.
+    pub(crate) warm_after_s: Option<u64>,
     pub(crate) posts: Option<Posts>,
     pub(crate) latency: Option<Latency>,
     pub(crate) projection: Option<Projection>,
@@ -45,6 +47,7 @@ impl Report {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             load_before: load_average(),
             load_after: None,
+            warm_after_s: None,
             posts: None,
             latency: None,
             projection: None,
@@ -65,6 +68,13 @@ impl server::measure::Report for Report {
             "machine      {} processors; load average {before} before, {after} at the end",
             self.cpus
         )?;
+        match self.warm_after_s {
+            Some(after) => writeln!(out, "servers      warm after {after} s")?,
+            None => writeln!(
+                out,
+                "servers      NOT warm: their compilers were still at work, so all is slower than it need be"
+            )?,
+        }
         if let Some(posts) = &self.posts {
             print_posts(posts, out)?;
         }
