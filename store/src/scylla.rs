@@ -35,10 +35,11 @@ mod stamp;
 mod statements;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
+mod tls;
 mod write;
 
 pub use schema::{MigrateError, Migrated, migrate, wipe};
-pub use settings::{Keyspace, Login, Replication, ScyllaSettings, SettingsError};
+pub use settings::{Identity, Keyspace, Login, Replication, ScyllaSettings, SettingsError, Tls};
 
 use pages::Reader;
 use session::{Connection, SharedConnection};

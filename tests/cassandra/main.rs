@@ -1,6 +1,8 @@
 //! The history on Apache Cassandra: every case of the suite and those beyond it, on a real server, each in a keyspace of
 //! its own.
 
+mod encrypted;
+
 use store::scylla::testing::{Place, cases};
 use tests::cassandra;
 

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::{
     address::free_address,
-    jvm::{self, Jvm, Place, Program, Shared, Tuning, property},
+    jvm::{self, Jvm, Place, Program, Shared, Tls, Tuning, property},
 };
 
 /// How long one look at the node may take.
@@ -37,7 +37,11 @@ impl Program for Node {
 
     async fn prepare(place: &Place<'_>) -> anyhow::Result<Vec<OsString>> {
         let settings = place.folder.join("cassandra.yaml");
-        fs::write(&settings, yaml(place, free_address()?))?;
+        let mut yaml = yaml(place, free_address()?);
+        if let Some(tls) = place.tls {
+            yaml.push_str(&encryption(place.folder, tls)?);
+        }
+        fs::write(&settings, yaml)?;
         let mut options = OsString::from("@");
         options.push(place.kit.folder().join("jvm.options"));
         let mut settings_url = OsString::from("file://");
@@ -94,4 +98,23 @@ seed_provider:
         port = place.address.port(),
         storage_port = storage.port(),
     )
+}
+
+/// Takes encrypted connections beside others, on the same port, and wants to know who comes over these.
+fn encryption(folder: &Path, tls: &Tls) -> anyhow::Result<String> {
+    let (server, authority) = (folder.join("server.pem"), folder.join("authority.pem"));
+    fs::write(&server, format!("{}{}", tls.server.key, tls.server.certificate))?;
+    fs::write(&authority, &tls.authority)?;
+    Ok(format!(
+        "client_encryption_options:
+  enabled: true
+  optional: true
+  require_client_auth: true
+  ssl_context_factory: {{class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}}
+  keystore: {server}
+  truststore: {authority}
+",
+        server = server.display(),
+        authority = authority.display(),
+    ))
 }

@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     address::free_address,
+    authority::Vouched,
     jvm::watcher::Watcher,
     signal,
     tools::{self, Kit},
@@ -65,6 +66,17 @@ pub struct Setup {
     pub folder: Option<PathBuf>,
     /// Its port on loopback. `None`: a free one.
     pub port: Option<u16>,
+    /// `Some`: Cassandra takes encrypted connections too, from whom the authority vouches for.
+    pub tls: Option<Tls>,
+}
+
+/// What a server shows its clients, and who vouches for them.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Its own certificate.
+    pub server: Vouched,
+    /// The certificate of the authority that vouches for clients, PEM.
+    pub authority: String,
 }
 
 /// How the JVM and the server are set.
@@ -88,6 +100,8 @@ pub struct Place<'a> {
     pub address: SocketAddr,
     /// How it is set.
     pub tuning: Tuning,
+    /// How it encrypts.
+    pub tls: Option<&'a Tls>,
 }
 
 /// A server. It keeps folder and address over restarts, and is killed when dropped.
@@ -128,7 +142,7 @@ impl<P: Program> Jvm<P> {
         let watcher = Watcher::start((!kept).then_some(folder.as_path()))?;
         fs::create_dir_all(folder.join("tmp"))?;
         let folder = folder.canonicalize()?;
-        let place = Place { kit, folder: &folder, address, tuning: setup.tuning };
+        let place = Place { kit, folder: &folder, address, tuning: setup.tuning, tls: setup.tls.as_ref() };
         let mut args = place.jvm_args();
         args.extend(P::prepare(&place).await?);
         let command = (kit.interpreter().to_owned(), args);

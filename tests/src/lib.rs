@@ -4,7 +4,7 @@
 //! Reading path: [`node`] (a process of the binary), [`server`] (one that does everything) and [`cluster`] (several, by
 //! role), [`api`] (HTTP), [`observer`], [`caller`] and [`talker`] (sessions), [`topic`] (the topic as strangers read it), [`sent`] (what a
 //! sender was told), [`checker`] (whether it is all true), [`tools`] (programs in other languages), [`jvm`] (servers of
-//! others) with [`kafka`] and [`cassandra`], [`site`] (topics and tables on them), [`collector`] (where traces go), [`registry`]
+//! others) with [`kafka`] and [`cassandra`], [`authority`] (who vouches for them), [`site`] (topics and tables on them), [`collector`] (where traces go), [`registry`]
 //! (where schemas are registered), [`scrape`] (what is counted), [`wait`].
 //!
 //! Invariants: a server is a real process on its own folder and port, and ends with the value that
@@ -12,6 +12,7 @@
 
 pub mod address;
 pub mod api;
+pub mod authority;
 pub mod binary;
 pub mod caller;
 pub mod cassandra;
@@ -36,6 +37,7 @@ pub mod wait;
 mod wire;
 
 pub use api::Api;
+pub use authority::Authority;
 pub use caller::Caller;
 pub use cassandra::Cassandra;
 pub use cluster::Cluster;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use kernel::event_log::kafka::KafkaSettings;
-use store::scylla::{Login, ScyllaSettings};
+use store::scylla::{Identity, Login, ScyllaSettings, Tls};
 
 use crate::{
     registry::client::RegistryAddress,
@@ -97,14 +97,31 @@ impl HistoryArgs {
         let mut settings: ScyllaSettings = url.parse().with_context(|| format!("--history {url}"))?;
         let cluster = file.scylla.clone();
         settings.datacenter = cluster.datacenter;
-        settings.login = match (cluster.user, cluster.password) {
-            (None, None) => None,
-            (Some(user), Some(password)) => Some(Login { user, password }),
-            _ => {
-                bail!("[scylla] in the settings file names a user without a password, or the other way round")
+        let login = both("user and password", cluster.user, cluster.password)?;
+        settings.login = login.map(|(user, password)| Login { user, password });
+        let identity = both("certificate and key", cluster.certificate, cluster.key)?;
+        let identity = identity.map(|(certificate, key)| Identity { certificate, key });
+        settings.tls = match cluster.ca {
+            Some(authorities) => {
+                Some(Tls { authorities, check_address: cluster.check_address.unwrap_or(true), identity })
             }
+            None if identity.is_some() || cluster.check_address.is_some() => {
+                bail!(
+                    "[scylla] in the settings file: name with `ca` who vouches for the servers, or nothing is encrypted"
+                )
+            }
+            None => None,
         };
         Ok(Some(settings))
+    }
+}
+
+/// Two settings that are nothing without each other.
+fn both<A, B>(names: &str, one: Option<A>, other: Option<B>) -> anyhow::Result<Option<(A, B)>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Ok(Some((one, other))),
+        (None, None) => Ok(None),
+        _ => bail!("[scylla] in the settings file: {names} belong together, and one is missing"),
     }
 }
 

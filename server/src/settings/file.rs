@@ -19,6 +19,7 @@
 //! [scylla]
 //! user = "tidings"
 //! password = "…"
+//! ca = "/etc/tidings/scylla-ca.pem"
 //! ```
 //!
 //! Secrets belong here and not on a command line, which every user of the machine can read.
@@ -87,6 +88,14 @@ pub struct Cluster {
     pub password: Option<String>,
     /// The datacenter to ask; any, if none is named.
     pub datacenter: Option<String>,
+    /// See [`Tls::authorities`](store::scylla::Tls::authorities): connections are encrypted if it is named.
+    pub ca: Option<PathBuf>,
+    /// See [`Tls::check_address`](store::scylla::Tls::check_address); `true` unless said otherwise.
+    pub check_address: Option<bool>,
+    /// See [`Identity::certificate`](store::scylla::Identity::certificate).
+    pub certificate: Option<PathBuf>,
+    /// See [`Identity::key`](store::scylla::Identity::key).
+    pub key: Option<PathBuf>,
 }
 
 impl File {
@@ -184,6 +193,7 @@ mod tests {
         assert_eq!(file.kafka.0["security.protocol"], "SASL_SSL");
         assert_eq!(file.kafka.0["sasl.mechanisms"], "SCRAM-SHA-512");
         assert_eq!(file.scylla.user.as_deref(), Some("tidings"));
+        assert_eq!(file.scylla.ca.as_deref(), Some(Path::new("/etc/tidings/scylla-ca.pem")));
     }
 
     #[test]

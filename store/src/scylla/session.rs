@@ -15,7 +15,10 @@ use scylla::{
 };
 use tokio::time::sleep;
 
-use super::settings::{Keyspace, Login, ScyllaSettings};
+use super::{
+    settings::{Keyspace, Login, ScyllaSettings},
+    tls::{self, TlsError},
+};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,11 +29,22 @@ const ATTEMPTS_MAX: u32 = 3;
 /// The pause after the first attempt that failed; twice as long each time.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the certificate of a server is refused: {0}")]
+    Refused(&'static str),
+    #[error(transparent)]
+    Session(#[from] NewSessionError),
+}
+
 /// Opens a session. `request_timeout`: of each request, the driver's own retries included.
 pub(super) async fn connect(
     settings: &ScyllaSettings,
     request_timeout: Duration,
-) -> Result<Session, NewSessionError> {
+) -> Result<Session, ConnectError> {
     let balancing = DefaultPolicy::builder().token_aware(true);
     let balancing = match &settings.datacenter {
         Some(datacenter) => balancing.prefer_datacenter(datacenter.clone()),
@@ -49,7 +63,10 @@ pub(super) async fn connect(
     if let Some(Login { user, password }) = &settings.login {
         builder = builder.user(user, password);
     }
-    builder.build().await
+    let Some(tls) = &settings.tls else { return Ok(builder.build().await?) };
+    let (config, refusal) = tls::config(tls)?;
+    let opened = builder.tls_context(Some(config)).build().await;
+    opened.map_err(|error| refusal.reason().map_or(ConnectError::Session(error), ConnectError::Refused))
 }
 
 /// A session that reads and writes the tables of the history.
@@ -60,7 +77,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(settings: &ScyllaSettings) -> Result<Self, NewSessionError> {
+    pub(super) async fn open(settings: &ScyllaSettings) -> Result<Self, ConnectError> {
         let session = connect(settings, REQUEST_TIMEOUT).await?;
         Ok(Self { session, keyspace: settings.keyspace.clone() })
     }

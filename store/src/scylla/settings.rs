@@ -1,6 +1,6 @@
 //! Where the servers are, and how they are spoken to.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 const SCHEME: &str = "scylla://";
 const PORT_DEFAULT: u16 = 9_042;
@@ -9,7 +9,7 @@ const KEYSPACE_LEN_MAX: usize = 48;
 const FACTOR_MAX: u8 = 9;
 
 /// How a history in Scylla or Cassandra is reached. Every read and write asks a quorum of the replicas in the local datacenter
-/// (`LOCAL_QUORUM`), so that a read sees what was written before. Connections are not encrypted: keep them within a network of your own.
+/// (`LOCAL_QUORUM`), so that a read sees what was written before.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ScyllaSettings {
     /// Some of the servers, as `HOST:PORT`; the others are found through them. At least one.
@@ -20,6 +20,29 @@ pub struct ScyllaSettings {
     pub login: Option<Login>,
     /// The datacenter whose replicas are asked; `None`: no preference.
     pub datacenter: Option<String>,
+    /// How connections are encrypted; `None`: they are not, so keep them within a network of your own.
+    pub tls: Option<Tls>,
+}
+
+/// How connections are encrypted, and how both sides know each other. The files are PEM, and are read when a connection is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The authorities one of which has to vouch for each server, and no others.
+    pub authorities: PathBuf,
+    /// Whether the certificate of a server has to bear the address at which it is reached. Without that, any server for which an
+    /// authority vouches passes for any other.
+    pub check_address: bool,
+    /// How this process shows the servers who it is, where they want to know.
+    pub identity: Option<Identity>,
+}
+
+/// A certificate and what proves that it is ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate, and behind it those that lead to an authority.
+    pub certificate: PathBuf,
+    /// Its private key, not encrypted.
+    pub key: PathBuf,
 }
 
 /// A user of the servers.
@@ -75,7 +98,7 @@ impl FromStr for ScyllaSettings {
             return Err(SettingsError::Secret);
         }
         let nodes = nodes.split(',').map(node).collect::<Result<_, _>>()?;
-        Ok(Self { nodes, keyspace: keyspace.parse()?, login: None, datacenter: None })
+        Ok(Self { nodes, keyspace: keyspace.parse()?, login: None, datacenter: None, tls: None })
     }
 }
 
@@ -106,12 +129,13 @@ impl fmt::Display for ScyllaSettings {
 
 impl fmt::Debug for ScyllaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, keyspace, login, datacenter } = self;
+        let Self { nodes, keyspace, login, datacenter, tls } = self;
         f.debug_struct("ScyllaSettings")
             .field("nodes", nodes)
             .field("keyspace", keyspace)
             .field("login", login)
             .field("datacenter", datacenter)
+            .field("tls", tls)
             .finish()
     }
 }

@@ -76,8 +76,12 @@ async fn up(data: &Path, kafka_port: u16, cql_port: u16) -> anyhow::Result<()> {
             bail!("nothing can be started");
         };
         say("starting; the first time the jars are fetched")?;
-        let setup =
-            |name, port| Setup { tuning: Tuning::Load, folder: Some(data.join(name)), port: Some(port) };
+        let setup = |name, port| Setup {
+            tuning: Tuning::Load,
+            folder: Some(data.join(name)),
+            port: Some(port),
+            ..Setup::default()
+        };
         let begun = Instant::now();
         let kafka = Kafka::start(&kafka, setup("kafka", kafka_port));
         let cassandra = Cassandra::start(&cassandra, setup("cassandra", cql_port));
