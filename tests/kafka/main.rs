@@ -26,6 +26,7 @@ use schemas::codec::SignalCodec;
 use tests::kafka;
 
 mod drawn;
+mod encrypted;
 mod groups;
 mod retention;
 mod strangers;

@@ -66,16 +66,17 @@ pub struct Setup {
     pub folder: Option<PathBuf>,
     /// Its port on loopback. `None`: a free one.
     pub port: Option<u16>,
-    /// `Some`: Cassandra takes encrypted connections too, from whom the authority vouches for.
+    /// `Some`: it takes encrypted connections too, Cassandra where it takes the others, Kafka at
+    /// [`Kafka::encrypted`](Jvm::encrypted).
     pub tls: Option<Tls>,
 }
 
-/// What a server shows its clients, and who vouches for them.
+/// What a server shows its clients, and how it knows them.
 #[derive(Debug, Clone)]
 pub struct Tls {
     /// Its own certificate.
     pub server: Vouched,
-    /// The certificate of the authority that vouches for clients, PEM.
+    /// The certificate of the authority that has to vouch for clients, PEM. Kafka asks for a password instead.
     pub authority: String,
 }
 

@@ -12,12 +12,20 @@ use tokio::{process::Command, task::spawn_blocking};
 
 use crate::{
     address::free_address,
+    authority::Vouched,
     jvm::{self, Jvm, Place, Program, Shared, property},
     tools::Kit,
 };
 
 /// How long one look at the broker may take.
 const LOOK_WAIT: Duration = Duration::from_secs(5);
+
+/// The file of its folder that says where it takes encrypted connections.
+const ENCRYPTED: &str = "encrypted";
+/// Who may come over an encrypted connection.
+pub const USER: &str = "tidings";
+/// Its secret.
+pub const PASSWORD: &str = "a-secret";
 
 /// A broker.
 pub type Kafka = Jvm<Broker>;
@@ -36,6 +44,16 @@ pub async fn shared(test: &str) -> anyhow::Result<Option<String>> {
     jvm::shared(&SHARED, test).await
 }
 
+impl Kafka {
+    /// Where it takes encrypted connections, from [`USER`] with [`PASSWORD`].
+    ///
+    /// # Errors
+    /// It takes none.
+    pub fn encrypted(&self) -> anyhow::Result<SocketAddr> {
+        Ok(fs::read_to_string(self.folder().join(ENCRYPTED))?.parse()?)
+    }
+}
+
 impl Program for Broker {
     const NAME: &'static str = "Kafka";
     const FOLDER: &'static str = "servers/kafka";
@@ -44,7 +62,15 @@ impl Program for Broker {
     async fn prepare(place: &Place<'_>) -> anyhow::Result<Vec<OsString>> {
         let settings = place.folder.join("server.properties");
         let data = place.folder.join("data");
-        fs::write(&settings, properties(place.address, free_address()?, &data))?;
+        let mut listeners = vec![format!("PLAINTEXT://{}", place.address)];
+        let mut encryption = String::new();
+        if let Some(tls) = place.tls {
+            let address = free_address()?;
+            fs::write(place.folder.join(ENCRYPTED), address.to_string())?;
+            listeners.push(format!("SASL_SSL://{address}"));
+            encryption = encryption_of(place.folder, &tls.server)?;
+        }
+        fs::write(&settings, properties(&listeners.join(","), free_address()?, &data) + &encryption)?;
         if !data.join("meta.properties").exists() {
             format(place.kit, &settings).await?;
         }
@@ -66,14 +92,15 @@ impl Program for Broker {
 
 /// Topics are made by command, never by a typing error; a group starts without waiting for more members, and may lose a
 /// silent one soon. The controller forgets a killed broker soon: until then it does not let the next one in.
-fn properties(address: SocketAddr, controller: SocketAddr, data: &Path) -> String {
+fn properties(listeners: &str, controller: SocketAddr, data: &Path) -> String {
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://{address},CONTROLLER://{controller}
-advertised.listeners=PLAINTEXT://{address}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
+listeners={listeners},CONTROLLER://{controller}
+advertised.listeners={listeners}
 log.dirs={data}
 auto.create.topics.enable=false
 broker.session.timeout.ms=3000
@@ -89,6 +116,20 @@ transaction.state.log.min.isr=1
 ",
         data = data.display()
     )
+}
+
+/// What the broker shows, and whom it lets in.
+fn encryption_of(folder: &Path, server: &Vouched) -> anyhow::Result<String> {
+    let shown = folder.join("server.pem");
+    fs::write(&shown, format!("{}{}", server.key, server.certificate))?;
+    Ok(format!(
+        "ssl.keystore.type=PEM
+ssl.keystore.location={shown}
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
+",
+        shown = shown.display(),
+    ))
 }
 
 /// Makes an empty data folder with a cluster id of its own: 16 bytes in base 64, of which the last letter carries 4 bits.

@@ -165,15 +165,13 @@ impl KafkaLog {
         let consumer: BaseConsumer<Told> =
             BaseConsumer::from_config_and_context(&settings.consumer(NO_GROUP), told).map_err(refused)?;
         let asked = topic.clone();
-        let described = spawn_blocking(move || {
-            let described = native::describe(consumer.client(), &asked, OPEN_TIMEOUT);
-            described.map(|described| (described, consumer))
-        });
-        let described = described.await.map_err(|error| unavailable(error.to_string()))?;
-        let (described, consumer) = match described {
+        let described =
+            spawn_blocking(move || (native::describe(consumer.client(), &asked, OPEN_TIMEOUT), consumer));
+        let (described, consumer) = described.await.map_err(|error| unavailable(error.to_string()))?;
+        let described = match described {
             Ok(described) => described,
             Err(RDKafkaErrorCode::UnknownTopicOrPartition) => return Err(OpenError::NoTopic { topic }),
-            Err(code) => return Err(unavailable(code.to_string())),
+            Err(code) => return Err(unavailable(native::why(consumer.client(), code))),
         };
         if let Some(topics::Unfit { setting, needed }) = topics::unfit(&settings, &topic).await {
             return Err(OpenError::Unfit { topic, setting, needed });

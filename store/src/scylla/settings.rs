@@ -24,7 +24,7 @@ pub struct ScyllaSettings {
     pub tls: Option<Tls>,
 }
 
-/// How connections are encrypted, and how both sides know each other. The files are PEM, and are read when a connection is opened.
+/// How connections are encrypted, and how both sides know each other. The files are PEM, and are read when a history is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// The authorities one of which has to vouch for each server, and no others.

@@ -1,4 +1,4 @@
-//! Two questions that rdkafka does not pass on to librdkafka. The only unsafe code of the workspace.
+//! Questions that rdkafka does not pass on to librdkafka. The only unsafe code of the workspace.
 //!
 //! Invariant: every object made here is destroyed here, by its guard; nothing borrowed from librdkafka leaves.
 
@@ -17,14 +17,18 @@ use rdkafka::{
         rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicCollection_t, rd_kafka_TopicDescription_error,
         rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_base64str,
         rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_event_DescribeTopics_result,
-        rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_t, rd_kafka_message_status,
-        rd_kafka_metadata, rd_kafka_metadata_destroy, rd_kafka_metadata_t, rd_kafka_msg_status_t,
-        rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t,
+        rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_log, rd_kafka_event_t,
+        rd_kafka_message_status, rd_kafka_metadata, rd_kafka_metadata_destroy, rd_kafka_metadata_t,
+        rd_kafka_msg_status_t, rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new,
+        rd_kafka_queue_poll, rd_kafka_queue_t,
     },
     client::Client,
     error::RDKafkaErrorCode,
     message::BorrowedMessage,
 };
+
+/// Most of what a client wants to tell that is looked through for the reason of a failure.
+const TOLD_MAX: usize = 1_000;
 
 /// What the cluster says of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +98,36 @@ pub(super) fn describe<C: ClientContext>(
         Owned::new(rd_kafka_queue_poll(queue.ptr(), timeout_ms), rd_kafka_event_destroy)
     };
     described(&event.ok_or(RDKafkaErrorCode::OperationTimedOut)?)
+}
+
+/// What went wrong, and what the client says of a broker: the code alone does not tell a wrong password from a cut cable. For a client
+/// that nobody polls; what else it wanted to tell is gone.
+pub(super) fn why<C: ClientContext>(client: &Client<C>, code: RDKafkaErrorCode) -> String {
+    // SAFETY: `client` is alive for the whole call. What is given is a hold on its queue, which the guard gives back.
+    let queue = unsafe { Owned::new(rd_kafka_queue_get_main(client.native_ptr()), rd_kafka_queue_destroy) };
+    let events = queue.iter().flat_map(|queue| {
+        // SAFETY: the queue is alive, and each event is ours.
+        let next = || unsafe { Owned::new(rd_kafka_queue_poll(queue.ptr(), 0), rd_kafka_event_destroy) };
+        std::iter::from_fn(next).take(TOLD_MAX)
+    });
+    match events.filter_map(|event| failure(&event)).last() {
+        Some(failure) => format!("{code}: {failure}"),
+        None => code.to_string(),
+    }
+}
+
+/// Why the client gets on with a broker no further, if that is what this event says.
+fn failure(event: &Owned<rd_kafka_event_t>) -> Option<String> {
+    let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+    // SAFETY: the event is alive. It answers other than 0 if it is of another kind; both texts are its own, end with a zero, and are
+    // copied before it is destroyed.
+    unsafe {
+        let code = rd_kafka_event_log(event.ptr(), &raw mut facility, &raw mut text, &raw mut level);
+        if code != 0 || facility.is_null() || text.is_null() {
+            return None;
+        }
+        (CStr::from_ptr(facility) == c"FAIL").then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
+    }
 }
 
 /// The number of a broker that is there. Blocks, at most for about `timeout`.

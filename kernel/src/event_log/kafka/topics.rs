@@ -227,7 +227,7 @@ impl Admin {
         match described.await.map_err(|error| unavailable(&error))? {
             Ok(described) => Ok(Some(described.partitions)),
             Err(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(None),
-            Err(code) => Err(unavailable(&code)),
+            Err(code) => Err(unavailable(&native::why(self.0.inner(), code))),
         }
     }
 
