@@ -27,6 +27,7 @@ mod producing;
 mod projection;
 mod report;
 mod rig;
+mod warming;
 
 use report::{Part, Report};
 use rig::Rig;
@@ -92,7 +93,7 @@ async fn measure(rig: &Rig, args: &Args) -> anyhow::Result<Report> {
     let mut report = Report::begin();
     eprintln!("warming the servers up");
     let longest = Duration::from_secs(args.warm_up);
-    let warm = posts::warm_up(rig, longest).await.context("posts that warm the servers up")?;
+    let warm = warming::warm_up(rig, longest).await.context("posts that warm the servers up")?;
     report.warm_after_s = warm.map(|after| after.as_secs());
     if wanted(Part::Posts) {
         eprintln!("measuring posts");

@@ -13,7 +13,6 @@ use std::{
 
 use anyhow::{Context, ensure};
 use serde::Serialize;
-use server::cpu;
 use tokio::{
     task::{JoinSet, spawn_blocking},
     time::sleep,
@@ -40,15 +39,7 @@ const LINGERS_MS: [u32; 3] = [0, 1, 5];
 const IMPORT_LINES: u64 = 1_000;
 /// Imports at a time.
 const IMPORTERS: usize = 4;
-/// Which part of a processor the compilers of warm servers take at most.
-const COMPILERS_SHARE: f64 = 0.05;
-/// How long servers are warmed up before their compilers are looked at again.
-const STRETCH: Duration = Duration::from_secs(10);
-/// How long servers are warmed up whose compilers cannot be looked at.
-const UNSEEN: Duration = Duration::from_mins(1);
-/// Connections over which the servers are warmed up.
-const WARM_UP_CONNECTIONS: u16 = 64;
-/// How long a load runs before it counts. The servers are warm by then ([`warm_up`]).
+/// How long a load runs before it counts. The servers are warm by then ([`warm_up`](crate::warming::warm_up)).
 const WARM_UP: Duration = Duration::from_secs(3);
 
 /// What was measured.
@@ -94,7 +85,7 @@ pub(crate) struct Extent {
 
 /// A rate, and what it took.
 #[derive(Debug, Clone, Copy)]
-struct Rate {
+pub(crate) struct Rate {
     per_s: f64,
     cpu: Spent,
 }
@@ -233,29 +224,9 @@ async fn post(rig: &Rig, connections: u16, time: Duration) -> anyhow::Result<Rat
     Target::of(rig, &node).await?.post(connections, time).await
 }
 
-/// Puts all that the servers do under load until their compilers have little left to do, for so long at most; `None`: they still
-/// had. One cannot see into servers that are not ours: they are given [`UNSEEN`].
-pub(crate) async fn warm_up(rig: &Rig, longest: Duration) -> anyhow::Result<Option<Duration>> {
-    let node = rig.node(&rig.site().await?, &["ingest", "fanout", "store"]).await?;
-    let (target, servers) = (Target::of(rig, &node).await?, rig.processes(&[]));
-    let begun = Instant::now();
-    while begun.elapsed() < longest {
-        let (before, since) = (servers.compiling(), Instant::now());
-        target.clone().post(WARM_UP_CONNECTIONS, STRETCH).await?;
-        let warm = match cpu::between(before, servers.compiling()) {
-            Some(compiling) => compiling.div_duration_f64(since.elapsed()) < COMPILERS_SHARE,
-            None => begun.elapsed() >= UNSEEN,
-        };
-        if warm {
-            return Ok(Some(begun.elapsed()));
-        }
-    }
-    Ok(None)
-}
-
 /// Who takes posts.
 #[derive(Clone)]
-struct Target {
+pub(crate) struct Target {
     address: String,
     token: String,
     conversations: Vec<String>,
@@ -264,7 +235,7 @@ struct Target {
 
 impl Target {
     /// A node, with conversations to post to.
-    async fn of(rig: &Rig, node: &Node) -> anyhow::Result<Self> {
+    pub(crate) async fn of(rig: &Rig, node: &Node) -> anyhow::Result<Self> {
         Ok(Self {
             address: node.address.clone(),
             token: node.token(AUTHOR, false)?,
@@ -274,7 +245,7 @@ impl Target {
     }
 
     /// Posts over so many connections at once, each of which waits for its answer.
-    async fn post(self, connections: u16, time: Duration) -> anyhow::Result<Rate> {
+    pub(crate) async fn post(self, connections: u16, time: Duration) -> anyhow::Result<Rate> {
         let first = number_of_run();
         on_one_thread(move || async move {
             let load = Load::new(first, time);

@@ -1,5 +1,7 @@
 //! Certificates for encrypted connections.
 
+use std::{fs, io, path::Path};
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// Vouches for whoever a test wants.
@@ -16,6 +18,16 @@ pub struct Vouched {
     pub certificate: String,
     /// The key.
     pub key: String,
+}
+
+impl Vouched {
+    /// Writes both into one file, as servers on the JVM want them.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_to(&self, file: &Path) -> io::Result<()> {
+        fs::write(file, format!("{}{}", self.key, self.certificate))
+    }
 }
 
 impl Authority {

@@ -103,7 +103,7 @@ seed_provider:
 /// Takes encrypted connections beside others, on the same port, and wants to know who comes over these.
 fn encryption(folder: &Path, tls: &Tls) -> anyhow::Result<String> {
     let (server, authority) = (folder.join("server.pem"), folder.join("authority.pem"));
-    fs::write(&server, format!("{}{}", tls.server.key, tls.server.certificate))?;
+    tls.server.write_to(&server)?;
     fs::write(&authority, &tls.authority)?;
     Ok(format!(
         "client_encryption_options:

@@ -121,7 +121,7 @@ transaction.state.log.min.isr=1
 /// What the broker shows, and whom it lets in.
 fn encryption_of(folder: &Path, server: &Vouched) -> anyhow::Result<String> {
     let shown = folder.join("server.pem");
-    fs::write(&shown, format!("{}{}", server.key, server.certificate))?;
+    server.write_to(&shown)?;
     Ok(format!(
         "ssl.keystore.type=PEM
 ssl.keystore.location={shown}

