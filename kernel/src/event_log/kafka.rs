@@ -22,7 +22,7 @@ use std::{fmt, io, sync::Arc, thread};
 use async_trait::async_trait;
 use rdkafka::{
     config::FromClientConfigAndContext,
-    consumer::{BaseConsumer, Consumer, StreamConsumer},
+    consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
 use schemas::{Epoch, Partition, Position};
@@ -42,6 +42,7 @@ use super::{
     check_batch,
 };
 
+mod alone;
 mod context;
 mod desk;
 mod follower;
@@ -237,31 +238,35 @@ impl EventLog for KafkaLog {
     }
 
     async fn open(&self, readership: Readership) -> Result<Box<dyn EventReader>, ReadError> {
-        let shared = &self.0;
-        shared.desk.check()?;
-        let unavailable = |error: KafkaError| ReadError::Unavailable { reason: error.to_string() };
-        let (topic, desk) = (shared.topic.clone(), Arc::clone(&shared.desk));
+        self.0.desk.check()?;
         let follower = match readership {
-            Readership::Broadcast => {
-                let partitions = (0..self.partitions()).map(Partition);
-                let asked = partitions.map(|p| async move { Ok((p, shared.desk.tail(p).await?)) });
-                let tails = futures_util::future::try_join_all(asked).await?.into_iter().collect();
-                let config = shared.settings.consumer(NO_GROUP);
-                StreamConsumer::from_config_and_context(&config, Told::of("follower"))
-                    .and_then(|consumer| Follower::broadcast(consumer, topic, desk, tails))
-                    .inspect(|follower| shared.writer.tell(follower.mailbox()))
-            }
-            Readership::Group(group) => {
-                let config = shared.settings.group_consumer(group);
-                BaseConsumer::from_config_and_context(&config, Share::of(group))
-                    .and_then(|consumer| Follower::group(consumer, topic, desk))
-            }
+            Readership::Broadcast => self.0.follow().await?,
+            Readership::Group(group) => self.0.join(group)?,
         };
-        Ok(Box::new(follower.map_err(unavailable)?))
+        Ok(Box::new(follower))
     }
 }
 
 impl Shared {
+    /// Follows every partition from its tail on.
+    async fn follow(&self) -> Result<Follower, ReadError> {
+        let partitions = (0..self.desk.partitions()).map(Partition);
+        let asked = partitions.map(|p| async move { Ok((p, self.desk.tail(p).await?)) });
+        let tails = futures_util::future::try_join_all(asked).await?.into_iter().collect();
+        let (topic, desk) = (self.topic.clone(), Arc::clone(&self.desk));
+        let follower = Follower::broadcast(self.settings.clone(), topic, desk, tails).map_err(unavailable)?;
+        self.writer.tell(follower.mailbox());
+        Ok(follower)
+    }
+
+    /// Follows a share of the partitions.
+    fn join(&self, group: &'static str) -> Result<Follower, ReadError> {
+        let (topic, desk) = (self.topic.clone(), Arc::clone(&self.desk));
+        BaseConsumer::from_config_and_context(&self.settings.group_consumer(group), Share::of(group))
+            .and_then(|consumer| Follower::group(consumer, topic, desk))
+            .map_err(unavailable)
+    }
+
     fn check(&self, partition: Partition) -> Result<(), ReadError> {
         if partition.0 >= self.desk.partitions() {
             return Err(ReadError::NoPartition { partition });
@@ -278,6 +283,11 @@ impl fmt::Debug for Shared {
             .field("partitions", &self.desk.partitions())
             .finish_non_exhaustive()
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unavailable(error: KafkaError) -> ReadError {
+    ReadError::Unavailable { reason: error.to_string() }
 }
 
 /// The epoch of a topic is its id.

@@ -31,12 +31,8 @@ use rdkafka::{
 use schemas::{Partition, Position};
 use tokio::{task::spawn_blocking, time::timeout};
 
-use self::{
-    fetching::Work,
-    places::Places,
-    tail::{Consuming, Tail},
-};
-use super::{desk::Desk, mailbox::Mailbox, share::Share};
+use self::{fetching::Work, places::Places, tail::Tail};
+use super::{desk::Desk, mailbox::Mailbox, settings::KafkaSettings, share::Share};
 use crate::event_log::{Delivery, EventReader, ReadError};
 
 mod fetching;
@@ -81,15 +77,24 @@ impl std::fmt::Debug for Group {
 impl Follower {
     /// Follows every partition from these positions on.
     pub(super) fn broadcast(
-        consumer: Consuming,
+        settings: KafkaSettings,
         topic: String,
         desk: Arc<Desk>,
         tails: BTreeMap<Partition, Position>,
     ) -> Result<Self, KafkaError> {
         let mailbox = Arc::<Mailbox>::default();
         let places = Places::new(topic.clone(), Arc::clone(&mailbox), Arc::clone(&desk));
-        let source = Source::Tail(Tail::begin(consumer, places, tails)?);
+        let source = Source::Tail(Tail::begin(settings, places, tails)?);
         Ok(Self { topic, mailbox, desk, source })
+    }
+
+    /// How it fetches now, if it does so itself.
+    #[cfg(test)]
+    pub(super) fn pace(&self) -> Option<super::alone::Pace> {
+        match &self.source {
+            Source::Tail(tail) => Some(tail.pace()),
+            Source::Group(_) => None,
+        }
     }
 
     /// Where its records are put.

@@ -18,7 +18,10 @@ use parking_lot::{Condvar, Mutex};
 use schemas::{Partition, Position};
 use tokio::sync::{Notify, futures::Notified};
 
-use super::record;
+use super::{
+    alone::{Count, Tally},
+    record,
+};
 use crate::event_log::{BATCH_LEN_MAX, Delivery, ReadError, Record};
 
 /// From how many deliveries on the mailbox is full. The last that is put in may bring a few more with it.
@@ -39,6 +42,7 @@ struct Inner {
     queue: VecDeque<Queued>,
     /// Where each partition that was announced goes on, behind what is in the queue.
     ends: BTreeMap<Partition, Position>,
+    tally: Tally,
     /// What everybody is told when the queue is empty: nothing more will come.
     end: Option<ReadError>,
     closed: bool,
@@ -98,6 +102,12 @@ impl Mailbox {
         true
     }
 
+    /// What came between the two looks before this one.
+    pub(super) fn look(&self) -> Count {
+        let Inner { tally, ends, .. } = &mut *self.inner.lock();
+        tally.look(ends)
+    }
+
     /// Nobody takes anything any more.
     pub(super) fn close(&self) {
         self.inner.lock().closed = true;
@@ -123,6 +133,7 @@ impl Inner {
                 records.retain(|record| !end.covers(record.offset));
                 let Some(last) = records.last() else { return false };
                 *end = last.offset.position();
+                self.tally.fetched(records.len());
             }
             Err(_) => {}
         }
@@ -131,6 +142,16 @@ impl Inner {
     }
 
     fn put_own(&mut self, partition: Partition, record: &Record) -> bool {
+        let taken = self.take_own(partition, record);
+        if taken {
+            self.tally.own();
+        } else {
+            self.tally.claim(partition, record.offset);
+        }
+        taken
+    }
+
+    fn take_own(&mut self, partition: Partition, record: &Record) -> bool {
         let Some(end) = self.ends.get_mut(&partition).filter(|end| end.next() == record.offset) else {
             return false;
         };

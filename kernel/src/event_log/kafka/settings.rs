@@ -135,6 +135,11 @@ impl KafkaSettings {
         Self { unhurried: true, ..self }
     }
 
+    /// Whether readers are in no hurry anyway.
+    pub(super) fn is_unhurried(&self) -> bool {
+        self.unhurried
+    }
+
     /// The brokers to begin with.
     pub fn brokers(&self) -> &str {
         &self.brokers

@@ -15,7 +15,7 @@ pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("it comes within the patience of the suite")
 }
 
-fn record(value: &str) -> NewRecord {
+pub(super) fn record(value: &str) -> NewRecord {
     NewRecord { key: "tea".parse().unwrap(), value: value.to_owned().into(), headers: Vec::new() }
 }
 

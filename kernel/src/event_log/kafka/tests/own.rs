@@ -1,9 +1,13 @@
 //! What a node wrote itself comes to its readers with the acknowledgement.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use tokio::time::interval;
 
 use super::{
-    faults::{append, soon, values},
+    alone::Pace,
+    faults::{append, record, soon, values},
     *,
 };
 use crate::event_log::Delivery;
@@ -57,4 +61,38 @@ async fn what_two_nodes_write_at_once_comes_to_each_once_and_in_one_order() {
     }
     assert_eq!(orders[0], orders[1]);
     assert_eq!(orders[0].len(), 2 * EACH);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_alone_is_in_no_hurry_and_nothing_is_lost_or_doubled_when_somebody_comes_and_goes() {
+    let subject = Mocked::on(1).await;
+    let ours = subject.log.clone().unwrap();
+    let theirs = KafkaLog::open(subject.settings.clone()).await.unwrap();
+    let mut reader = ours.0.follow().await.unwrap();
+    let (mut written, mut came) = (0, 0);
+    let mut ends = BTreeMap::new();
+    // Enough to be worth while, and not more than the mock cluster keeps.
+    let mut beat = interval(Duration::from_millis(10));
+    for pace in [Pace::Unhurried, Pace::Hurried, Pace::Unhurried] {
+        soon(async {
+            while reader.pace() != Some(pace) {
+                beat.tick().await;
+                written += ours.append(vec![record("ours"); 10]).await.unwrap().len();
+                if pace == Pace::Hurried {
+                    written += theirs.append(vec![record("theirs")]).await.unwrap().len();
+                }
+                while came < written {
+                    let delivery = reader.next().await.unwrap();
+                    let Delivery::Records { partition, records } = delivery else { continue };
+                    let end = ends.entry(partition).or_insert(Position::START);
+                    for record in records {
+                        assert_eq!(record.offset, end.next());
+                        *end = record.offset.position();
+                        came += 1;
+                    }
+                }
+            }
+        })
+        .await;
+    }
 }
