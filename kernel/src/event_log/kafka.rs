@@ -285,7 +285,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+#[expect(clippy::needless_pass_by_value, reason = "the shape of `map_err`")]
 fn unavailable(error: KafkaError) -> ReadError {
     ReadError::Unavailable { reason: error.to_string() }
 }

@@ -9,19 +9,12 @@ use std::{collections::BTreeMap, mem};
 
 use schemas::{Offset, Partition, Position};
 
+use super::settings::Pace;
+
 /// Own records between two looks from which on it is worth while to spare their fetches.
 const OWN_MIN: u64 = 50;
 /// So many looks in a row have to find the node alone.
 const LOOKS: u32 = 4;
-
-/// How soon brokers are to give what they have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// At once.
-    Hurried,
-    /// When it is worth an answer, or after a moment.
-    Unhurried,
-}
 
 /// What comes to one reader, and from where.
 #[derive(Debug, Default)]
@@ -38,11 +31,11 @@ pub(super) struct Tally {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Count {
     /// Records with their acknowledgement.
-    own: u64,
+    pub(super) own: u64,
     /// Records from the brokers, those apart that had come already.
-    fetched: u64,
+    pub(super) fetched: u64,
     /// How many of those were acknowledged, or will be fetched since their acknowledgement came out of turn.
-    claimed: u64,
+    pub(super) claimed: u64,
 }
 
 impl Tally {

@@ -90,7 +90,7 @@ impl Follower {
 
     /// How it fetches now, if it does so itself.
     #[cfg(test)]
-    pub(super) fn pace(&self) -> Option<super::alone::Pace> {
+    pub(super) fn pace(&self) -> Option<super::settings::Pace> {
         match &self.source {
             Source::Tail(tail) => Some(tail.pace()),
             Source::Group(_) => None,

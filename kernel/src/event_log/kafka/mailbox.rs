@@ -285,6 +285,18 @@ mod tests {
     }
 
     #[test]
+    fn whose_records_came_is_known_whatever_came_first() {
+        let mailbox = begun();
+        mailbox.put_own(P0, &record(0, 1));
+        fetched(&mailbox, P0, 0..3);
+        mailbox.put_own(P0, &record(1, 1));
+        // Behind a gap: it is ours, and will be fetched.
+        mailbox.put_own(P1, &record(6, 1));
+        mailbox.look();
+        assert_eq!(mailbox.look(), Count { own: 1, fetched: 2, claimed: 2 });
+    }
+
+    #[test]
     fn own_records_are_bounded_in_number_and_in_bytes() {
         let mailbox = begun();
         (0..=BATCH_LEN_MAX as u64).for_each(|offset| mailbox.put_own(P0, &record(offset, 1)));

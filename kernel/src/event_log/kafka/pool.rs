@@ -24,7 +24,7 @@ use rdkafka::{
 use schemas::{Partition, Position};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::sleep};
 
-use super::{context::Told, record};
+use super::{context::Told, record, unavailable};
 use crate::event_log::{ReadError, Record};
 
 /// Most reads at the same time; more wait for their turn.
@@ -268,9 +268,4 @@ impl Reading {
         self.size += record::size(&record);
         self.records.push(record);
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the shape of `map_err`")]
-fn unavailable(error: KafkaError) -> ReadError {
-    ReadError::Unavailable { reason: error.to_string() }
 }

@@ -25,10 +25,10 @@ use tokio::{
 use super::{
     super::{
         NO_GROUP,
-        alone::{Calm, Pace},
+        alone::Calm,
         context::Told,
         drop_elsewhere,
-        settings::KafkaSettings,
+        settings::{KafkaSettings, Pace},
     },
     list,
     places::Places,
@@ -62,7 +62,7 @@ impl Tail {
         for (partition, from) in tails {
             places.begin(partition, from);
         }
-        let pace = Pace::Hurried;
+        let pace = settings.pace();
         let consumer = Some(Arc::new(consumer_at(&settings, pace, &places)?));
         let mut look = interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -114,7 +114,7 @@ impl Tail {
                 places.lock().mend(&*consumer);
                 None
             }));
-        } else if pace != self.pace && !self.settings.is_unhurried() {
+        } else if pace != self.pace && self.settings.pace() == Pace::Hurried {
             let settings = self.settings.clone();
             self.work = Some(spawn_blocking(move || {
                 let told =
@@ -128,10 +128,7 @@ impl Tail {
 
 /// A consumer that goes on where each partition is.
 fn consumer_at(settings: &KafkaSettings, pace: Pace, places: &Places) -> Result<Consuming, KafkaError> {
-    let config = match pace {
-        Pace::Hurried => settings.consumer(NO_GROUP),
-        Pace::Unhurried => settings.clone().unhurried().consumer(NO_GROUP),
-    };
+    let config = settings.consumer_at(pace, NO_GROUP);
     let consumer: Consuming = StreamConsumer::from_config_and_context(&config, Told::of("follower"))?;
     consumer.assign(&list(&places.topic, places.of.clone())?)?;
     Ok(consumer)

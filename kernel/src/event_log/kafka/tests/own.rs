@@ -6,8 +6,8 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio::time::interval;
 
 use super::{
-    alone::Pace,
     faults::{append, record, soon, values},
+    settings::Pace,
     *,
 };
 use crate::event_log::Delivery;
@@ -24,6 +24,17 @@ async fn an_acknowledged_record_is_there_even_while_nothing_can_be_fetched() {
         append(&log, value).await;
     }
     assert_eq!(values(&mut *reader, 3).await, ["one", "two", "three"]);
+}
+
+/// The records of a delivery, each of which has to be the next of its partition.
+fn in_order(delivery: Delivery, ends: &mut BTreeMap<Partition, Position>) -> Vec<Record> {
+    let Delivery::Records { partition, records } = delivery else { return Vec::new() };
+    let end = ends.entry(partition).or_insert(Position::START);
+    for record in &records {
+        assert_eq!(record.offset, end.next());
+        *end = record.offset.position();
+    }
+    records
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,14 +56,10 @@ async fn what_two_nodes_write_at_once_comes_to_each_once_and_in_one_order() {
     let writing: Vec<_> = writing.collect();
     let mut orders = Vec::new();
     for mut reader in readers {
-        let (mut order, mut next) = (Vec::new(), Position::START);
+        let (mut order, mut ends) = (Vec::new(), BTreeMap::new());
         while order.len() < 2 * EACH {
-            let Delivery::Records { records, .. } = soon(reader.next()).await.unwrap() else { continue };
-            for record in records {
-                assert_eq!(record.offset, next.next());
-                next = record.offset.position();
-                order.push(record.value);
-            }
+            let records = in_order(soon(reader.next()).await.unwrap(), &mut ends);
+            order.extend(records.into_iter().map(|record| record.value));
         }
         orders.push(order);
     }
@@ -82,14 +89,7 @@ async fn who_is_alone_is_in_no_hurry_and_nothing_is_lost_or_doubled_when_somebod
                     written += theirs.append(vec![record("theirs")]).await.unwrap().len();
                 }
                 while came < written {
-                    let delivery = reader.next().await.unwrap();
-                    let Delivery::Records { partition, records } = delivery else { continue };
-                    let end = ends.entry(partition).or_insert(Position::START);
-                    for record in records {
-                        assert_eq!(record.offset, end.next());
-                        *end = record.offset.position();
-                        came += 1;
-                    }
+                    came += in_order(reader.next().await.unwrap(), &mut ends).len();
                 }
             }
         })
