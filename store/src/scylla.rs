@@ -23,6 +23,7 @@ use kernel::{
 use schemas::{ConversationId, EventId, Partition, UserId};
 
 mod bucket;
+mod datacenter;
 mod digest;
 mod pages;
 mod read;
@@ -68,6 +69,25 @@ pub enum OpenError {
         /// What is wrong, for the operator.
         reason: String,
     },
+    /// The history is kept in several datacenters, and nothing says which of them to ask.
+    #[error(
+        "the history is kept in the datacenters {kept_in:?}: name one with `datacenter` under [scylla] in the settings file, the same for every \
+         process"
+    )]
+    NoDatacenter {
+        /// Where it is kept.
+        kept_in: Vec<String>,
+    },
+    /// The datacenter that the settings name does not keep the history.
+    #[error(
+        "the history is not kept in the datacenter {named:?}, which `datacenter` under [scylla] names, but in {kept_in:?}"
+    )]
+    OtherDatacenter {
+        /// What the settings name.
+        named: String,
+        /// Where it is kept.
+        kept_in: Vec<String>,
+    },
     /// The tables are not there, or those of an older version.
     #[error("the history has the version {found}, this build needs {known}: run `tidings history migrate`")]
     NotMigrated {
@@ -100,6 +120,11 @@ impl ScyllaHistory {
     pub async fn open(settings: ScyllaSettings) -> Result<Self, OpenError> {
         let connection = Connection::open(&settings).await.map_err(|error| unusable(&error))?;
         check_version(&connection, &settings).await?;
+        {
+            let cluster = connection.session.get_cluster_state();
+            let keyspace = cluster.get_keyspace(settings.keyspace.as_str());
+            datacenter::check(keyspace.map(|keyspace| &keyspace.strategy), settings.datacenter.as_deref())?;
+        }
         let selects = Selects::prepare(&connection).await.map_err(|error| unusable(&error))?;
         let inserts = Inserts::prepare(&connection).await.map_err(|error| unusable(&error))?;
         let connection = Arc::new(connection);

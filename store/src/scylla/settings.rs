@@ -18,7 +18,7 @@ pub struct ScyllaSettings {
     pub keyspace: Keyspace,
     /// Who to log in as, and the password, where the servers want to know.
     pub login: Option<Login>,
-    /// The datacenter whose replicas are asked; `None`: no preference.
+    /// The datacenter whose replicas are asked, the same wherever this history is used. Needed where it is kept in more than one.
     pub datacenter: Option<String>,
     /// How connections are encrypted; `None`: they are not, so keep them within a network of your own.
     pub tls: Option<Tls>,
