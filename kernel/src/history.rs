@@ -11,7 +11,7 @@
 //!   moves only when its rows are durable;
 //! - reads are bounded, and see at least everything below the progress they were told before.
 
-use std::{fmt, slice, sync::Arc};
+use std::{collections::BTreeMap, fmt, slice, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,16 +43,14 @@ pub use reach::{ReachError, place, reach};
 pub use told::{Found, Listed, Message, Post, Reaction};
 pub use words::Word;
 
-/// The outcome of folding some records of one partition, in order.
+/// The outcome of folding some records, of one partition or of several.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Which partition.
-    pub partition: Partition,
     /// The incarnation of the log that the offsets belong to.
     pub epoch: Epoch,
-    /// All before it is projected once this batch is applied.
-    pub up_to: Position,
-    /// The records that were events, in order, with what each changed.
+    /// How far each of its partitions is projected once it is applied: all before the position.
+    pub up_to: BTreeMap<Partition, Position>,
+    /// The records that were events, those of each partition in order, with what each changed.
     pub events: Vec<Projected>,
 }
 

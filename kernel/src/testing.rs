@@ -100,7 +100,8 @@ impl World {
                 .push(Projected { event: StoredEvent { offset, recorded_at, value, event, void }, changes });
         }
         let epoch = self.log.epoch();
-        self.history.apply(Batch { partition, epoch, up_to, events }).await.unwrap();
+        let up_to = [(partition, up_to)].into();
+        self.history.apply(Batch { epoch, up_to, events }).await.unwrap();
     }
 
     /// The state of a conversation and its valid positions, folded from the whole log.

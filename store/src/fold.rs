@@ -1,4 +1,4 @@
-//! The fold of one partition into the history, with its place.
+//! The fold of one partition into batches for the history, with its place.
 //!
 //! Invariant: the place moves only when the rows before it are durable. A step that fails can be taken again, and goes
 //! on where it failed: nothing is left out and nothing is judged twice.
@@ -7,16 +7,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use kernel::{
     event_log::{BATCH_LEN_MAX, ReadError, Record, SharedLog},
     history::{self, Batch, Depth, HistoryError, SharedHistory},
-    metric, trace,
+    trace,
 };
-use metrics::{Counter, Histogram};
 use schemas::{Epoch, Offset, Partition, Position, codec::Codec};
-use tokio::time::Instant;
 use tracing::Span;
 
 use crate::{
-    project::{Projection, Stretch, Unread, project},
-    states::{States, WEIGHT_MAX},
+    project::{Projection, Unread, project},
+    states::States,
 };
 
 /// States that are loaded at once.
@@ -91,21 +89,16 @@ impl ProjectError {
 /// One partition on its way into the history.
 #[derive(Debug)]
 pub(crate) struct Fold {
-    log: SharedLog,
-    history: SharedHistory,
+    pub(crate) history: SharedHistory,
     codec: Codec,
     epoch: Epoch,
     partition: Partition,
     place: Position,
-    states: States,
-    /// How much `states` may weigh between batches.
-    weight_max: usize,
-    /// Folded, and not yet durable.
-    pending: Option<Batch>,
-    /// The spans `project` of the records in `pending` whose traces are sampled.
+    /// All before it is folded. Ahead of the place while a batch is on its way.
+    folded: Position,
+    pub(crate) states: States,
+    /// The spans `project` of the records on their way whose traces are sampled.
     traced: Vec<Span>,
-    apply_time: Histogram,
-    events: Counter,
 }
 
 impl Fold {
@@ -122,18 +115,14 @@ impl Fold {
             return Err(ProjectError::AheadOfLog { partition, position: place, tail });
         }
         Ok(Self {
-            log: SharedLog::clone(log),
             history: SharedHistory::clone(history),
             codec: Codec::default(),
             epoch,
             partition,
             place,
+            folded: place,
             states: States::default(),
-            weight_max: WEIGHT_MAX,
-            pending: None,
             traced: Vec::new(),
-            apply_time: metric::HISTORY_APPLY_TIME.histogram(),
-            events: metric::HISTORY_EVENTS.counter(),
         })
     }
 
@@ -142,55 +131,30 @@ impl Fold {
         self.place
     }
 
-    /// Brings records into the history. Those that are there already are left alone. After a retryable error call it
-    /// again with the same records.
-    pub(crate) async fn take(&mut self, records: &[Record]) -> Result<(), ProjectError> {
-        loop {
-            self.settle().await?;
-            let done = records.partition_point(|record| self.place.covers(record.offset));
-            let rest = records.get(done..).unwrap_or_default();
-            if rest.is_empty() {
-                return Ok(());
-            }
-            let next = rest.get(..BATCH_LEN_MAX).unwrap_or(rest);
-            self.load(next).await?;
-            self.pending = Some(self.fold(next)?);
+    /// Folds the next of these records that are not folded, at most [`BATCH_LEN_MAX`], up to the first that cannot be read; `None` if there
+    /// is none. The batch is to be applied, as often as it takes, before [`Self::applied`] is told; nobody gives it again.
+    pub(crate) async fn fold(&mut self, records: &[Record]) -> Result<Option<Batch>, ProjectError> {
+        let done = records.partition_point(|record| self.folded.covers(record.offset));
+        let rest = records.get(done..).unwrap_or_default();
+        let next = rest.get(..BATCH_LEN_MAX).unwrap_or(rest);
+        if next.is_empty() {
+            return Ok(None);
         }
+        self.load(next).await?;
+        self.project(next).map(Some)
     }
 
-    /// Reads from the log what lies between the place and `to`, and brings it into the history; `told` hears of
-    /// each step. After a retryable error call it again.
-    pub(crate) async fn bridge(
-        &mut self,
-        to: Position,
-        mut told: impl FnMut(Position) + Send,
-    ) -> Result<(), ProjectError> {
-        self.settle().await?;
-        while self.place < to {
-            let records = self.log.read(self.partition, self.place, to, BATCH_LEN_MAX).await?;
-            if records.is_empty() {
-                // A log may have positions without records; the tail was there, so there is nothing to come.
-                return Ok(());
-            }
-            self.take(&records).await?;
-            told(self.place);
-        }
-        Ok(())
+    /// There is nothing before `to` that is not folded.
+    pub(crate) fn pass(&mut self, to: Position) -> Batch {
+        self.folded = to;
+        Batch { epoch: self.epoch.clone(), up_to: [(self.partition, to)].into(), events: Vec::new() }
     }
 
-    /// Applies what is pending; only then does the place move.
-    async fn settle(&mut self) -> Result<(), ProjectError> {
-        if let Some(batch) = &self.pending {
-            let begun = Instant::now();
-            self.history.apply(batch.clone()).await?;
-            self.apply_time.record(begun.elapsed());
-            self.events.increment(batch.events.len() as u64);
-            self.traced.clear();
-            self.place = batch.up_to;
-            self.pending = None;
-            self.states.trim(self.weight_max);
-        }
-        Ok(())
+    /// All that was folded is durable. `weight_max`: how much of the states may be kept.
+    pub(crate) fn applied(&mut self, weight_max: usize) {
+        self.place = self.folded;
+        self.traced.clear();
+        self.states.trim(weight_max);
     }
 
     /// Loads the states that are needed and not at hand. After an error those that came are kept.
@@ -215,26 +179,22 @@ impl Fold {
         Ok(())
     }
 
-    /// Folds the records that follow the place, up to the first that cannot be read.
-    fn fold(&mut self, records: &[Record]) -> Result<Batch, ProjectError> {
-        let (partition, epoch, from) = (self.partition, self.epoch.clone(), self.place);
+    fn project(&mut self, records: &[Record]) -> Result<Batch, ProjectError> {
+        let partition = self.partition;
         let consumed = consume(records, partition);
-        let stretch = Stretch { partition, epoch, from, records };
-        let Projection { batch, passed_over, unread } = project(&self.codec, stretch, &mut self.states);
+        let projection = project(&self.codec, self.folded, records, &mut self.states);
+        let Projection { up_to, events, passed_over, unread } = projection;
         for record in passed_over {
             let (offset, reason) = (record.offset.get(), record.reason);
             tracing::error!(%partition, offset, %reason, "a record is no event; it is passed over");
         }
-        match unread {
-            Some(Unread { offset, schema }) if batch.up_to == from => {
-                Err(ProjectError::UnknownSchema { partition, offset, schema: schema.0 })
-            }
-            _ => {
-                let folded = consumed.into_iter().filter(|(offset, _)| batch.up_to.covers(*offset));
-                self.traced = folded.map(|(offset, span)| project_span(offset, &span)).collect();
-                Ok(batch)
-            }
+        if let Some(Unread { offset, schema }) = unread.filter(|_| up_to == self.folded) {
+            return Err(ProjectError::UnknownSchema { partition, offset, schema: schema.0 });
         }
+        let folded = consumed.into_iter().filter(|(offset, _)| up_to.covers(*offset));
+        self.traced.extend(folded.map(|(offset, span)| project_span(offset, &span)));
+        self.folded = up_to;
+        Ok(Batch { epoch: self.epoch.clone(), up_to: [(partition, up_to)].into(), events })
     }
 }
 
@@ -251,6 +211,3 @@ fn consume(records: &[Record], partition: Partition) -> Vec<(Offset, Span)> {
 fn project_span(offset: Offset, consume: &Span) -> Span {
     tracing::info_span!(target: trace::TARGET, parent: consume, "project", offset = offset.get())
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,6 +10,7 @@
 //! Invariant: nothing here writes to the log, and nothing but the projector writes to the history.
 
 mod fold;
+mod folds;
 pub mod http;
 pub mod project;
 pub mod projector;

@@ -8,36 +8,25 @@ use std::{borrow::Cow, sync::Arc};
 use kernel::{
     conversation::{ConversationState, Fact},
     event_log::{Reading, Record, read},
-    history::{Batch, Projected, StoredEvent, changes_of},
+    history::{Projected, StoredEvent, changes_of},
 };
 use schemas::{
-    ChatEvent, Epoch, Offset, Partition, Position,
+    ChatEvent, Offset, Position,
     codec::{Codec, SchemaId},
 };
 
 use crate::states::{Known, States};
 
-/// Some records of one partition that follow each other.
-#[derive(Debug, Clone)]
-pub struct Stretch<'a> {
-    /// Which partition.
-    pub partition: Partition,
-    /// The incarnation of the log.
-    pub epoch: Epoch,
-    /// All before it was projected before.
-    pub from: Position,
-    /// Ascending, none left out.
-    pub records: &'a [Record],
-}
-
-/// What a stretch came to.
+/// What some records came to.
 #[derive(Debug)]
 pub struct Projection {
-    /// For the history. Ends before the first record that cannot be read yet.
-    pub batch: Batch,
+    /// All before it is projected now. At the latest the first record that cannot be read yet.
+    pub up_to: Position,
+    /// The records that were events, with what each changed.
+    pub events: Vec<Projected>,
     /// The records that are no events.
     pub passed_over: Vec<PassedOver>,
-    /// The record that the batch ends before, if there is one.
+    /// The record that it ends before, if there is one.
     pub unread: Option<Unread>,
 }
 
@@ -59,13 +48,12 @@ pub struct Unread {
     pub schema: SchemaId,
 }
 
-/// Folds a stretch. `states` holds the conversations concerned as they were before it (one that is missing begins
-/// with its first record here), and afterwards as they are behind it. A record that a state holds already is left out
-/// of the batch: the history has it.
-pub fn project(codec: &Codec, stretch: Stretch<'_>, states: &mut States) -> Projection {
-    let Stretch { partition, epoch, from, records } = stretch;
-    let batch = Batch { partition, epoch, up_to: from, events: Vec::with_capacity(records.len()) };
-    let mut projection = Projection { batch, passed_over: Vec::new(), unread: None };
+/// Folds `records` of one partition, ascending and none left out; all before `from` was projected before. `states` holds the conversations
+/// concerned as they were then (one that is missing begins with its first record here), and afterwards as they are behind the records. A
+/// record that a state holds already is left out: the history has it.
+pub fn project(codec: &Codec, from: Position, records: &[Record], states: &mut States) -> Projection {
+    let events = Vec::with_capacity(records.len());
+    let mut projection = Projection { up_to: from, events, passed_over: Vec::new(), unread: None };
     for record in records {
         match read(record, codec) {
             Reading::Event(event) => projection.take(record, event, states),
@@ -75,7 +63,7 @@ pub fn project(codec: &Codec, stretch: Stretch<'_>, states: &mut States) -> Proj
                 break;
             }
         }
-        projection.batch.up_to = record.offset.position();
+        projection.up_to = record.offset.position();
     }
     projection
 }
@@ -86,7 +74,7 @@ impl Projection {
         if known.folded.covers(record.offset) {
             return;
         }
-        self.batch.events.push(known.fold(record, event));
+        self.events.push(known.fold(record, event));
     }
 
     fn pass_over(&mut self, record: &Record, reason: Cow<'static, str>) {

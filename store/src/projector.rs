@@ -5,9 +5,8 @@
 //!                                    └── once a while: checkpoint committed
 //! ```
 //!
-//! What is there goes in one round: records of several partitions at the same time, so that while the servers of the history write the
-//! rows of one, another is folded. A round begins at once after a quiet time or if enough is there, but not right behind another:
-//! records that come in share the cost of a round, which is nearly the same for one and for hundreds.
+//! What is there goes in one round, one batch with records of several partitions. A round begins at once after a quiet time or if enough is
+//! there, but not right behind another: records that come in share the cost of a round, which is nearly the same for one and for hundreds.
 //!
 //! Invariant: the checkpoint is never ahead of the rows. The history's own progress says where to go on; the
 //! checkpoint only says where reading starts. So a history that was wiped is filled again from the log, and a
@@ -15,7 +14,6 @@
 
 use std::{collections::HashMap, future::pending, time::Duration};
 
-use futures_util::future::join_all;
 use kernel::{
     event_log::{BATCH_LEN_MAX, Delivery, EventReader, ReadError, Readership, Record, SharedLog},
     history::SharedHistory,
@@ -27,7 +25,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::fold::{Fold, ProjectError};
+use crate::{fold::ProjectError, folds::Folds};
 
 /// The consumer group of all projectors of one history.
 pub const GROUP: &str = "tidings-store";
@@ -51,10 +49,11 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Projector {
     log: SharedLog,
-    history: SharedHistory,
     reader: Option<Box<dyn EventReader>>,
     /// The partitions that are ours.
-    assigned: HashMap<Partition, Assignment>,
+    folds: Folds,
+    /// Their checkpoints.
+    committed: HashMap<Partition, Position>,
     /// What was delivered and is not done: one delivery, or records of several partitions, of each one delivery.
     at_hand: Vec<Delivery>,
     /// What came next and has to wait until that is done.
@@ -76,14 +75,6 @@ enum Task {
     Stop,
 }
 
-/// A partition of ours.
-#[derive(Debug)]
-struct Assignment {
-    fold: Fold,
-    /// The last checkpoint.
-    committed: Position,
-}
-
 /// Holds a running projector. Dropping it ends the projector at once; what is at hand is done again next time.
 #[derive(Debug)]
 pub struct ProjectorHandle {
@@ -98,10 +89,10 @@ impl Projector {
         let (stop, stopped) = watch::channel(false);
         let (failed, failure) = watch::channel(None);
         let projector = Self {
+            folds: Folds::new(SharedLog::clone(&log), history),
             log,
-            history,
             reader: None,
-            assigned: HashMap::new(),
+            committed: HashMap::new(),
             at_hand: Vec::new(),
             next: None,
             round: Instant::now(),
@@ -167,7 +158,8 @@ impl Projector {
                 self.begin(partition, from).await?;
             }
             Some(Delivery::Revoked { partition }) => {
-                self.assigned.remove(partition);
+                self.folds.end(*partition);
+                self.committed.remove(partition);
             }
             Some(Delivery::Records { .. }) => self.take().await?,
             None => {}
@@ -190,18 +182,14 @@ impl Projector {
         Ok(())
     }
 
-    /// Brings the records at hand into the history. Records of a partition that is not ours would have no
-    /// place to go on from.
+    /// Brings the records at hand into the history.
     async fn take(&mut self) -> Result<(), ProjectError> {
         let begun = Instant::now();
-        let records: HashMap<_, _> = self.at_hand.iter().filter_map(records_of).collect();
-        let takes = self.assigned.iter_mut().filter_map(|(partition, assignment)| {
-            records.get(partition).map(|records| assignment.fold.take(records))
-        });
-        let outcomes = join_all(takes).await;
+        let records = self.at_hand.iter().filter_map(records_of).collect();
+        let outcome = self.folds.take(&records).await;
         self.round = begun + interval(begun.elapsed());
         self.commit.get_or_insert_with(|| Instant::now() + COMMIT_INTERVAL);
-        outcomes.into_iter().collect()
+        outcome
     }
 
     /// What comes next.
@@ -236,16 +224,14 @@ impl Projector {
     /// Takes a partition over. What lies between the history's place and the checkpoint is read from the log: there is
     /// such a stretch if the history was wiped since.
     async fn begin(&mut self, partition: Partition, from: Position) -> Result<(), ProjectError> {
-        if !self.assigned.contains_key(&partition) {
-            let fold = Fold::begin(&self.log, &self.history, partition).await?;
-            if fold.place() < from {
-                tracing::info!(%partition, place = %fold.place(), to = %from, "filling the history from the log");
+        if !self.committed.contains_key(&partition) {
+            let place = self.folds.begin(partition).await?;
+            if place < from {
+                tracing::info!(%partition, %place, to = %from, "filling the history from the log");
             }
-            self.assigned.insert(partition, Assignment { fold, committed: from });
+            self.committed.insert(partition, from);
         }
-        if let Some(assignment) = self.assigned.get_mut(&partition) {
-            assignment.fold.bridge(from, |_| ()).await?;
-        }
+        self.folds.bridge(partition, from, |_| ()).await?;
         self.commit(partition).await.map(drop)
     }
 
@@ -253,8 +239,7 @@ impl Projector {
     /// each takes its time to fail.
     async fn commit_all(&mut self) -> Result<(), ProjectError> {
         self.commit = None;
-        let partitions: Vec<_> = self.assigned.keys().copied().collect();
-        for partition in partitions {
+        for partition in self.folds.partitions() {
             if !self.commit(partition).await? {
                 break;
             }
@@ -264,16 +249,18 @@ impl Projector {
 
     /// Moves the checkpoint to where the rows are; `false`: not now.
     async fn commit(&mut self, partition: Partition) -> Result<bool, ProjectError> {
-        let (Some(assignment), Some(reader)) = (self.assigned.get_mut(&partition), &mut self.reader) else {
+        let place = self.folds.place(partition);
+        let (Some(place), Some(committed), Some(reader)) =
+            (place, self.committed.get_mut(&partition), &mut self.reader)
+        else {
             return Ok(true);
         };
-        let place = assignment.fold.place();
-        if place <= assignment.committed {
+        if place <= *committed {
             return Ok(true);
         }
         match reader.commit(partition, place).await {
             Ok(()) => {
-                assignment.committed = place;
+                *committed = place;
                 Ok(true)
             }
             Err(error) if error.retryable() => {

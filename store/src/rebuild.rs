@@ -4,7 +4,7 @@
 use kernel::{event_log::SharedLog, history::SharedHistory};
 use schemas::{Partition, Position};
 
-use crate::fold::{Fold, ProjectError};
+use crate::{fold::ProjectError, folds::Folds};
 
 /// How far a rebuild has come in one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +30,10 @@ pub async fn rebuild(
 ) -> Result<(), ProjectError> {
     for partition in (0..log.partitions()).map(Partition) {
         let to = log.tail(partition).await?;
-        let mut fold = Fold::begin(&log, &history, partition).await?;
-        told(RebuildStep { partition, place: fold.place(), to });
-        fold.bridge(to, |place| told(RebuildStep { partition, place, to })).await?;
+        let mut folds = Folds::new(SharedLog::clone(&log), SharedHistory::clone(&history));
+        let place = folds.begin(partition).await?;
+        told(RebuildStep { partition, place, to });
+        folds.bridge(partition, to, |place| told(RebuildStep { partition, place, to })).await?;
     }
     Ok(())
 }

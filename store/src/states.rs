@@ -8,8 +8,9 @@ use std::collections::{HashMap, HashSet};
 use kernel::{conversation::ConversationState, event_log::Record, history::Snapshot};
 use schemas::{ConversationId, Position};
 
-/// How much is kept between batches: a conversation counts one, and each person who stands towards it one more.
-pub(crate) const WEIGHT_MAX: usize = 200_000;
+/// How much is kept between batches, of all partitions together: a conversation counts one, and each person who stands towards it and each
+/// id of late one more. Twice what an import leaves in the window of repeats, some 500 MB at the very most.
+pub(crate) const WEIGHT_MAX: usize = 2_000_000;
 
 /// The states at hand, by conversation.
 #[derive(Debug, Default)]
@@ -73,12 +74,15 @@ impl States {
 
 impl Known {
     fn weight(&self) -> usize {
-        1 + self.state.as_ref().map_or(0, |state| state.standings.len())
+        1 + self.state.as_ref().map_or(0, |state| state.standings.len() + state.repeats.notes())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kernel::history::conformance::{Scribe, body};
+    use schemas::Visibility;
+
     use super::*;
 
     fn states(names: &[&str]) -> States {
@@ -104,6 +108,26 @@ mod tests {
         states.at(&"e".parse().unwrap());
         states.trim(4);
         assert_eq!(names(&states), ["a", "e"]);
+    }
+
+    #[test]
+    fn people_and_ids_of_late_weigh_too() {
+        let mut scribe = Scribe::default();
+        scribe.does("ann", "c", body::created(Visibility::Open, &["bob", "cid"]));
+        for number in 0..5 {
+            scribe.does("ann", &format!("m{number}"), body::posted("hi"));
+        }
+        let tea: ConversationId = "tea".parse().unwrap();
+        let snapshot = |position| Snapshot { state: scribe.state_at(&tea, position), position };
+        // Itself, three people, and one id or all six.
+        for (position, weight) in [(Position::new(1), 5), (scribe.tail(), 10)] {
+            let mut states = States::default();
+            states.learn(tea.clone(), snapshot(position));
+            states.trim(weight);
+            assert_eq!(names(&states), ["tea"], "{weight}");
+            states.trim(weight - 1);
+            assert!(names(&states).is_empty(), "{weight}");
+        }
     }
 
     #[test]

@@ -1,12 +1,19 @@
 //! The log no longer begins at 0.
 
-use kernel::event_log::{ReadError, Readership, SharedLog, kafka::testing::OnBroker};
+use std::sync::Arc;
+
+use kernel::{
+    event_log::{ReadError, Readership, SharedLog, kafka::testing::OnBroker},
+    history::{SharedHistory, memory::MemoryHistory},
+};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
 };
 use schemas::{Partition, Position};
+use store::{Projector, rebuild};
+use tests::wait::until;
 
 use crate::{
     brokers,
@@ -15,6 +22,11 @@ use crate::{
 
 /// Five records, of which the first three go as retention lets them go.
 async fn shortened(subject: &OnBroker, log: &SharedLog) -> Partition {
+    shortened_to(3, subject, log).await
+}
+
+/// Five records, of which so many go.
+async fn shortened_to(start: i64, subject: &OnBroker, log: &SharedLog) -> Partition {
     let partition = append(log, "0").await.partition;
     for value in ["1", "2", "3", "4"] {
         append(log, value).await;
@@ -23,7 +35,7 @@ async fn shortened(subject: &OnBroker, log: &SharedLog) -> Partition {
         ClientConfig::new().set("bootstrap.servers", subject.settings().brokers()).create().unwrap();
     let mut before = TopicPartitionList::new();
     let topic = subject.settings().events_topic();
-    before.add_partition_offset(&topic, partition.0.cast_signed(), Offset::Offset(3)).unwrap();
+    before.add_partition_offset(&topic, partition.0.cast_signed(), Offset::Offset(start)).unwrap();
     let gone = soon(admin.delete_records(&before, &AdminOptions::new())).await.unwrap();
     assert!(gone.elements().iter().all(|element| element.error().is_ok()), "{gone:?}");
     partition
@@ -84,4 +96,24 @@ async fn a_group_whose_next_record_is_gone_is_told_and_skips_nothing() {
     };
     let error = soon(ended).await;
     assert!(matches!(error, ReadError::Lost { .. }), "{error}");
+}
+
+/// Or whoever asks would wait for records that are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_is_level_with_a_partition_whose_records_are_all_gone() {
+    let Some(brokers) = brokers().await else { return };
+    let subject = OnBroker::fresh(&brokers).await;
+    let log = subject.log();
+    let partition = shortened_to(5, &subject, &log).await;
+    let level = async |history: &SharedHistory| {
+        let progress = history.progress(partition).await.unwrap();
+        progress.is_some_and(|progress| progress.position == Position::new(5))
+    };
+    let rebuilt: SharedHistory = Arc::new(MemoryHistory::new());
+    soon(rebuild(SharedLog::clone(&log), SharedHistory::clone(&rebuilt), |_| ())).await.unwrap();
+    assert!(level(&rebuilt).await);
+    let kept: SharedHistory = Arc::new(MemoryHistory::new());
+    let projector = Projector::start(SharedLog::clone(&log), SharedHistory::clone(&kept));
+    until("the history to be level", async || Ok(level(&kept).await.then_some(()))).await.unwrap();
+    soon(projector.stop()).await.unwrap();
 }

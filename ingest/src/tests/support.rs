@@ -108,8 +108,8 @@ impl Site {
     /// Brings the history level with the log: what the projector of the store does.
     pub(super) async fn project(&self) {
         let events = self.fold().await;
-        let up_to = self.log.tail(Partition(0)).await.unwrap();
-        let batch = Batch { partition: Partition(0), epoch: self.log.epoch(), up_to, events };
+        let up_to = [(Partition(0), self.log.tail(Partition(0)).await.unwrap())].into();
+        let batch = Batch { epoch: self.log.epoch(), up_to, events };
         self.history.apply(batch).await.unwrap();
     }
 

@@ -63,6 +63,11 @@ impl Repeats {
         self.messages.get(message_id).map(|(facts, _)| facts)
     }
 
+    /// How many notes there are: what the window weighs, at most [`Self::LEN_MAX`].
+    pub fn notes(&self) -> usize {
+        self.order.len()
+    }
+
     /// How far back the window reaches: every valid event that was recorded at or after this is in it.
     pub fn since(&self) -> Timestamp {
         match self.order.front() {

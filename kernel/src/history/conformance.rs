@@ -76,6 +76,7 @@ macro_rules! history_conformance {
                 a_batch_without_events_moves_progress
                 partitions_progress_apart
                 what_was_applied_is_there_when_opened_again
+                a_batch_moves_all_of_its_partitions
                 a_batch_of_another_log_is_refused_whole;
             snapshots:
                 a_conversation_unknown_so_far_has_no_state_but_a_position

@@ -51,7 +51,7 @@ impl MemoryHistory {
 
 impl Content {
     fn apply(&mut self, batch: Batch) -> Result<(), HistoryError> {
-        let Batch { partition, epoch, up_to, events } = batch;
+        let Batch { epoch, up_to, events } = batch;
         if let Some(other) = self.progress.values().find(|progress| progress.epoch != epoch) {
             return Err(HistoryError::OtherLog { expected: epoch, found: other.epoch.clone() });
         }
@@ -59,9 +59,11 @@ impl Content {
             let conversation = projected.event.event.conversation.clone();
             self.conversations.entry(conversation).or_default().apply(projected);
         }
-        let progress =
-            self.progress.entry(partition).or_insert(Progress { epoch, position: Position::START });
-        progress.position = progress.position.max(up_to);
+        for (partition, position) in up_to {
+            let begun = || Progress { epoch: epoch.clone(), position: Position::START };
+            let progress = self.progress.entry(partition).or_insert_with(begun);
+            progress.position = progress.position.max(position);
+        }
         Ok(())
     }
 

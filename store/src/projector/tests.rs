@@ -182,7 +182,7 @@ async fn a_record_of_an_unknown_schema_stops_it_there_and_garbage_does_not() {
 async fn the_history_of_another_log_ends_it_with_the_reason() {
     let (log, history) = (memory_log(1), memory_history());
     let epoch = "another".parse().unwrap();
-    let foreign = Batch { partition: Partition(0), epoch, up_to: Position::START, events: Vec::new() };
+    let foreign = Batch { epoch, up_to: [(Partition(0), Position::START)].into(), events: Vec::new() };
     history.apply(foreign).await.unwrap();
     append(&log, &workload(8, 5)).await;
     let projector = Projector::start(shared(&log), same(&history));
@@ -281,19 +281,33 @@ async fn kept_and_rebuilt_are_the_same_row_by_row_in_every_adapter() {
     assert_eq!(in_memory.digest(), digest);
 }
 
-#[tokio::test]
-async fn records_of_several_partitions_are_brought_in_at_the_same_time() {
-    let log = memory_log(3);
+#[tokio::test(start_paused = true)]
+async fn records_of_several_partitions_are_brought_in_by_one_batch() {
+    let (log, history) = (memory_log(3), Troubled::new(memory_history()));
+    let projector = Projector::start(shared(&log), history.shared());
+    sleep(ROUND_INTERVAL).await;
     append(&log, &workload(1, 600)).await;
-    let (history, faults) = kernel::history::faulty::FaultyHistory::new(memory_history());
-    faults.hold_applies();
-    let history: SharedHistory = Arc::new(history);
-    let projector = Projector::start(shared(&log), same(&history));
-    faults.until_held(3).await;
-    faults.release_applies();
-    caught_up(&log, &history).await;
+    caught_up(&log, &history.shared()).await;
     projector.stop().await.unwrap();
-    assert_eq!(all_of(&log, &history).await, rebuilt(&log).await);
+    assert_eq!(history.now().applied, 1);
+    assert_eq!(all_of(&log, &history.inner).await, rebuilt(&log).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_stands_still_does_not_keep_the_others_of_its_round() {
+    let (log, history) = (memory_log(3), memory_history());
+    let events = workload(1, 600);
+    let blocked = kernel::event_log::partition_of(&"c1".parse().unwrap(), 3);
+    append_value(&log, "c1", from_the_future()).await;
+    append(&log, &events).await;
+    let projector = Projector::start(shared(&log), same(&history));
+    sleep(PAUSE_MAX).await;
+    drop(projector);
+    for partition in [0, 1, 2].map(Partition) {
+        let place = history.progress(partition).await.unwrap().map(|progress| progress.position);
+        let tail = log.tail(partition).await.unwrap();
+        assert_eq!(place, (partition != blocked).then_some(tail), "{partition}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

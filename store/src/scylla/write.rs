@@ -14,10 +14,13 @@ use std::collections::{BTreeMap, HashSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kernel::history::{Batch, HistoryError};
 use parking_lot::Mutex;
-use schemas::{ConversationId, Epoch};
+use schemas::{ConversationId, Epoch, Partition, Position};
 use scylla::{
     cluster::ClusterState,
-    statement::batch::{Batch as CqlBatch, BatchType},
+    statement::{
+        batch::{Batch as CqlBatch, BatchType},
+        prepared::PreparedStatement,
+    },
 };
 use tokio::sync::Semaphore;
 
@@ -29,8 +32,12 @@ use super::{
     statements::{Insert, Inserts, Select, Selects},
 };
 
-/// Most bytes of rows in one request. Cassandra refuses more than 50 KiB for several partitions, Scylla more than 1 MiB.
+/// Most bytes of rows in one request that goes into one partition of a table.
 const REQUEST_BYTES_MAX: usize = 24 * 1_024;
+/// Most bytes in one that goes into several, as we weigh them, which may be an eighth too little. Cassandra complains in its log of each
+/// that has more than 5 KiB (`batch_size_warn_threshold`) and refuses 50, Scylla does so at 128 KiB and 1 MiB; of one partition they say
+/// nothing.
+const MIXED_BYTES_MAX: usize = 4 * 1_024;
 /// Most rows in one request.
 const REQUEST_ROWS_MAX: usize = 100;
 /// Requests under way at once, of all batches together.
@@ -79,10 +86,17 @@ impl Writer {
         self.send(loose.into_iter().map(|row| Unit(vec![row])).collect()).await?;
         self.learn(&buckets);
         self.send(states).await?;
+        self.progress(&batch.up_to).await
+    }
+
+    /// All at once: they lie in one partition of the table.
+    async fn progress(&self, up_to: &BTreeMap<Partition, Position>) -> Result<(), HistoryError> {
         let statement = self.inserts.get(Insert::Progress);
-        let stamp = Stamp::of_position(batch.up_to).number();
-        let values = (i64::from(batch.partition.0), i64::from(batch.up_to), stamp);
-        self.connection.insert(statement, values).await
+        let values = |(partition, position): (&Partition, &Position)| {
+            (i64::from(partition.0), i64::from(*position), Stamp::of_position(*position).number())
+        };
+        let rows: Vec<_> = up_to.iter().map(values).collect();
+        self.connection.write(&batch_of(rows.iter().map(|_| statement)), &rows).await
     }
 
     /// Makes sure that the history is of this log. If two logs begin at once, the servers keep one of the names, the same for both.
@@ -113,20 +127,16 @@ impl Writer {
         known.extend(buckets.iter().map(|(conversation, bucket)| ((*conversation).clone(), *bucket)));
     }
 
-    /// Writes units, each to the servers that keep it, together with others that they keep; events apart, because those of a conversation lie
-    /// in one partition, which is written at once.
+    /// Writes units, each to the servers that keep it, together with others that they keep.
     async fn send(&self, units: Vec<Unit<'_>>) -> Result<(), HistoryError> {
         let cluster = self.connection.session.get_cluster_state();
         let mut groups: BTreeMap<_, Vec<Placed<'_>>> = BTreeMap::new();
         for unit in units {
-            let event = unit.0.first().is_some_and(|row| row.insert() == Insert::Event);
             let (replicas, placed) = self.place(&cluster, unit)?;
-            groups.entry((event, replicas)).or_default().push(placed);
+            groups.entry(replicas).or_default().push(placed);
         }
-        let requests =
-            groups.into_values().flat_map(|group| requests(group, REQUEST_BYTES_MAX, REQUEST_ROWS_MAX));
         // Collected, since what is sent borrows from it only.
-        let requests: Vec<_> = requests.collect();
+        let requests: Vec<_> = groups.into_values().flat_map(requests).collect();
         let sent: Vec<_> = requests.iter().map(|rows| self.request(rows)).collect();
         stream::iter(sent).buffer_unordered(IN_FLIGHT_MAX).try_collect::<()>().await
     }
@@ -152,21 +162,43 @@ impl Writer {
     }
 
     async fn request(&self, rows: &[Row<'_>]) -> Result<(), HistoryError> {
-        let statements = rows.iter().map(|row| self.inserts.get(row.insert()).clone().into()).collect();
-        let mut batch = CqlBatch::new_with_statements(BatchType::Unlogged, statements);
-        batch.set_is_idempotent(true);
+        let batch = batch_of(rows.iter().map(|row| self.inserts.get(row.insert())));
         let _turn = self.in_flight.acquire().await.map_err(|error| unavailable(&error))?;
         self.connection.write(&batch, rows).await
     }
 }
 
-/// Cuts a group into requests: in the order of the tokens, so that what lies in one partition travels together, no unit cut, and no
-/// request above the bounds unless one unit alone is.
-fn requests(mut group: Vec<Placed<'_>>, bytes_max: usize, rows_max: usize) -> Vec<Vec<Row<'_>>> {
-    group.sort_by_key(|placed| placed.token);
+fn batch_of<'a>(statements: impl Iterator<Item = &'a PreparedStatement>) -> CqlBatch {
+    let statements = statements.cloned().map(Into::into).collect();
+    let mut batch = CqlBatch::new_with_statements(BatchType::Unlogged, statements);
+    batch.set_is_idempotent(true);
+    batch
+}
+
+/// The requests for units that the same servers keep: a partition with many rows has its own, since it is written at once, the others go
+/// together.
+fn requests(group: Vec<Placed<'_>>) -> Vec<Vec<Row<'_>>> {
+    let mut partitions: BTreeMap<i64, Vec<Placed<'_>>> = BTreeMap::new();
+    for placed in group {
+        partitions.entry(placed.token).or_default().push(placed);
+    }
+    let weight = |partition: &Vec<Placed<'_>>| partition.iter().map(|placed| placed.weight).sum::<usize>();
+    let (large, small): (Vec<_>, Vec<_>) =
+        partitions.into_values().partition(|partition| weight(partition) > MIXED_BYTES_MAX);
+    let mixed = cut(small.into_iter().flatten(), MIXED_BYTES_MAX, REQUEST_ROWS_MAX);
+    let alone = large.into_iter().flat_map(|units| cut(units, REQUEST_BYTES_MAX, REQUEST_ROWS_MAX));
+    alone.chain(mixed).collect()
+}
+
+/// Cuts units into requests, in order: no unit cut, and no request above the bounds unless one unit alone is.
+fn cut<'a>(
+    units: impl IntoIterator<Item = Placed<'a>>,
+    bytes_max: usize,
+    rows_max: usize,
+) -> Vec<Vec<Row<'a>>> {
     let (mut requests, mut bytes) = (Vec::new(), 0);
     let mut current: Vec<Row<'_>> = Vec::new();
-    for Placed { weight, unit: Unit(rows), .. } in group {
+    for Placed { weight, unit: Unit(rows), .. } in units {
         let full = bytes + weight > bytes_max || current.len() + rows.len() > rows_max;
         if full && !current.is_empty() {
             requests.push(std::mem::take(&mut current));
@@ -184,7 +216,7 @@ fn requests(mut group: Vec<Placed<'_>>, bytes_max: usize, rows_max: usize) -> Ve
 /// A log beyond what can be stamped has to begin anew.
 fn check_offsets(batch: &Batch) -> Result<(), HistoryError> {
     let last = batch.events.iter().map(|projected| projected.event.offset.position()).max();
-    match last.max(Some(batch.up_to)) {
+    match last.max(batch.up_to.values().max().copied()) {
         Some(beyond) if beyond.get() > OFFSETS => {
             let reason = format!("position {beyond} is beyond {OFFSETS}, the last that can be stamped");
             Err(HistoryError::Damaged { reason })

@@ -3,7 +3,7 @@
 use schemas::{Partition, Position, Visibility};
 
 use super::{Fixture, Scribe, body, random::Answers};
-use crate::history::{Batch, HistoryError, Progress};
+use crate::history::{Batch, Depth, Extent, HistoryError, Progress};
 
 fn begun(partition: u32) -> Scribe {
     let mut scribe = Scribe::of(Partition(partition));
@@ -44,6 +44,29 @@ pub async fn partitions_progress_apart(fixture: &impl Fixture) {
     assert_eq!((position(0).await.get(), position(1).await.get()), (2, 9));
 }
 
+/// Each as far as the batch says, and none back.
+pub async fn a_batch_moves_all_of_its_partitions(fixture: &impl Fixture) {
+    let history = fixture.open().await;
+    let (tea, mut milk) = (begun(0), Scribe::of(Partition(1)));
+    let conversation = "milk".parse().unwrap();
+    milk.act("milk", "bob", "c", body::created(Visibility::Open, &[])).unwrap();
+    milk.act("milk", "bob", "m", body::posted("hi")).unwrap();
+    for (to, [of_tea, of_milk]) in [([1, 2], [1, 2]), ([3, 1], [3, 2]), ([2, 2], [3, 2])] {
+        let (mut batch, other) = (tea.batch(0, to[0]), milk.batch(0, to[1]));
+        batch.up_to.extend(other.up_to);
+        batch.events.extend(other.events);
+        history.apply(batch).await.unwrap();
+        for (partition, position) in [(0, of_tea), (1, of_milk)] {
+            let progress = history.progress(Partition(partition)).await.unwrap();
+            assert_eq!(progress.map(|progress| progress.position.get()), Some(position), "{to:?}");
+        }
+        assert_eq!(history.events(&conversation, Extent::ALL).await.unwrap().len(), 2);
+    }
+    let snapshot = history.snapshot(Partition(1), &conversation, Depth::Look).await.unwrap();
+    assert_eq!((snapshot.state.is_some(), snapshot.position.get()), (true, 2));
+    assert_eq!(Answers::of(&history, &tea).await.position(), Position::new(3));
+}
+
 /// Answers and progress alike.
 pub async fn what_was_applied_is_there_when_opened_again(fixture: &impl Fixture) {
     let scribe = begun(0);
@@ -64,7 +87,8 @@ pub async fn a_batch_of_another_log_is_refused_whole(fixture: &impl Fixture) {
     history.apply(scribe.batch(0, 1)).await.unwrap();
     let before = Answers::of(&history, &scribe).await;
     for partition in [0, 1].map(Partition) {
-        let other = Batch { epoch: "second".parse().unwrap(), partition, ..scribe.whole() };
+        let up_to = [(partition, Position::new(3))].into();
+        let other = Batch { epoch: "second".parse().unwrap(), up_to, ..scribe.whole() };
         let error = history.apply(other).await.unwrap_err();
         assert!(!error.retryable());
         let HistoryError::OtherLog { expected, found } = error else { panic!("{error:?}") };

@@ -116,9 +116,8 @@ impl Scribe {
     pub fn batch(&self, from: u64, to: u64) -> Batch {
         let within = |projected: &&Projected| (from..to).contains(&projected.event.offset.get());
         Batch {
-            partition: self.partition,
             epoch: self.epoch.clone(),
-            up_to: Position::new(to),
+            up_to: [(self.partition, Position::new(to))].into(),
             events: self.projected.iter().filter(within).cloned().collect(),
         }
     }

@@ -1,7 +1,7 @@
 //! Applying a batch: one transaction, in which each statement keeps what has the later stamp.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, TransactionBehavior, params};
-use schemas::{EventId, Offset};
+use schemas::{Epoch, EventId, Offset, Partition, Position};
 
 use super::{super::words::Word, Failure};
 use crate::{
@@ -26,7 +26,10 @@ pub(super) fn apply(conn: &mut Connection, batch: &Batch) -> Result<(), Failure>
             write.last(last)?;
         }
     }
-    write.progress(batch)?;
+    batch
+        .up_to
+        .iter()
+        .try_for_each(|(partition, position)| write.progress(&batch.epoch, *partition, *position))?;
     Ok(tx.commit()?)
 }
 
@@ -223,11 +226,11 @@ impl Write<'_> {
         )
     }
 
-    fn progress(&self, batch: &Batch) -> Result<(), Failure> {
+    fn progress(&self, epoch: &Epoch, partition: Partition, position: Position) -> Result<(), Failure> {
         self.run(
             "INSERT INTO progress (partition, epoch, position) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET position = max(position, excluded.position)",
-            params![batch.partition.0, batch.epoch.as_str(), i64::from(batch.up_to)],
+            params![partition.0, epoch.as_str(), i64::from(position)],
         )
     }
 
