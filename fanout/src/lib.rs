@@ -49,7 +49,7 @@ use kernel::{
     signals::SharedSignals,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::AbortHandle,
     time::timeout,
 };
@@ -76,6 +76,8 @@ pub struct Settings {
     pub threads: Threads,
     /// Origins (`https://chat.example`) whose pages may connect, besides pages that this server itself served.
     pub allowed_origins: Vec<String>,
+    /// Most streams of server-sent events at a time: fewer than the connections that are let in, since each keeps one.
+    pub streams_max: usize,
 }
 
 /// See the module. Shared as `Arc<Fanout>`.
@@ -83,6 +85,8 @@ pub struct Fanout {
     shards: Arc<Vec<mpsc::Sender<Mail>>>,
     next: std::sync::atomic::AtomicUsize,
     allowed_origins: Vec<String>,
+    /// A place for each stream.
+    streams: Arc<Semaphore>,
     presence: Arc<Presence>,
     /// The tasks beside the shards.
     tasks: Vec<AbortHandle>,
@@ -126,7 +130,8 @@ impl Fanout {
         signals: SharedSignals,
         settings: Settings,
     ) -> Arc<Self> {
-        let Settings { mut threads, allowed_origins } = settings;
+        let Settings { mut threads, allowed_origins, streams_max } = settings;
+        let streams = Arc::new(Semaphore::new(streams_max));
         let (shards, mails) = (0..threads.len()).map(|_| mpsc::channel(MAIL_LEN_MAX)).unzip();
         let shards: Arc<Vec<_>> = Arc::new(shards);
         let heard = signals.watch();
@@ -139,7 +144,8 @@ impl Fanout {
         let mirror = Arc::clone(mirror);
         let around = Surroundings { mirror, sink, tokens, clock, presence: Arc::clone(&presence), inboxes };
         threads.begin(&around, mails);
-        Arc::new(Self { shards, next: 0.into(), allowed_origins, presence, tasks, _threads: threads })
+        let next = 0.into();
+        Arc::new(Self { shards, next, allowed_origins, streams, presence, tasks, _threads: threads })
     }
 
     /// Takes a connection.

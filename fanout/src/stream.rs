@@ -25,7 +25,7 @@ use crate::{
 
 pub(crate) use session::{Ask, run};
 
-/// Seconds after which it is worth to ask again, where log or history did not answer.
+/// Seconds after which it is worth to ask again, where log or history did not answer or no place was free.
 const RETRY_AFTER_S: u32 = 1;
 
 /// What may stand in the query.
@@ -70,10 +70,16 @@ async fn answer(
         }
         Err(message) => return refuse(StatusCode::BAD_REQUEST, "invalid", &message),
     };
+    let Ok(place) = Arc::clone(&fanout.streams).try_acquire_owned() else {
+        return unavailable("as many streams are open here as may be; ask again in a moment");
+    };
     match fanout.stream(identity, request).await {
         Ok(mut chunks) => {
-            let body =
-                stream::poll_fn(move |cx| chunks.poll_recv(cx).map(|chunk| chunk.map(Ok::<_, Infallible>)));
+            let body = stream::poll_fn(move |cx| {
+                // It is held for as long as the body is there.
+                let _ = &place;
+                chunks.poll_recv(cx).map(|chunk| chunk.map(Ok::<_, Infallible>))
+            });
             let mut response = warp::reply::stream(body).into_response();
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -108,13 +114,14 @@ fn refused(error: ErrorCode) -> Response {
             (StatusCode::FORBIDDEN, Refusal::NotAMember.code(), "you may not read this conversation")
         }
         ErrorCode::BAD_REQUEST => (StatusCode::BAD_REQUEST, "invalid", "this is no id of a conversation"),
-        _ => {
-            let message = "the conversation cannot be read now; ask again in a moment";
-            let answer = Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
-            return answer.retry_after(RETRY_AFTER_S).into_response().map(Into::into);
-        }
+        _ => return unavailable("the conversation cannot be read now; ask again in a moment"),
     };
     refuse(status, code, message)
+}
+
+fn unavailable(message: &str) -> Response {
+    let answer = Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
+    answer.retry_after(RETRY_AFTER_S).into_response().map(Into::into)
 }
 
 fn refuse(status: StatusCode, code: &'static str, message: &str) -> Response {

@@ -193,7 +193,8 @@ impl Followers {
         };
         let ingest = Ingest::new(Arc::clone(&mirror), Arc::clone(clock));
         let fanout = threads.zip(signals).map(|(threads, signals)| {
-            let settings = fanout::Settings { threads, allowed_origins: settings.allowed_origins.clone() };
+            let allowed_origins = settings.allowed_origins.clone();
+            let settings = fanout::Settings { threads, allowed_origins, streams_max: edge::STREAMS_MAX };
             let sink = Arc::clone(&ingest) as _;
             Fanout::start(&mirror, sink, Arc::clone(tokens), Arc::clone(clock), signals, settings)
         });

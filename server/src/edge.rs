@@ -25,6 +25,9 @@ use crate::observed;
 
 /// Most HTTP connections at a time; WebSockets do not count once their handshake is done.
 const CONNECTIONS_MAX: usize = 4_096;
+/// Most streams of server-sent events among them. A stream keeps its place for as long as it lives, and the others must not wait for
+/// that.
+pub(crate) const STREAMS_MAX: usize = CONNECTIONS_MAX / 4 * 3;
 /// How long the head of a request may take to arrive.
 const HEAD_WAIT: Duration = Duration::from_secs(30);
 /// How long what was sent may stay unread before the connection is given up, WebSockets included.

@@ -11,7 +11,7 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::support::{Node, event_of};
+use super::support::{Node, STREAMS_MAX, event_of};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -145,6 +145,34 @@ async fn somebody_removed_is_told_and_the_stream_ends() {
     assert!(stream.next().await.unwrap().data.contains("MemberRemoved"));
     assert_eq!(stream.next().await.unwrap().event, "end");
     assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn there_are_so_many_streams_at_the_most_and_whoever_goes_makes_room() {
+    let node = Node::start().await;
+    node.append(&created("tea")).await;
+    for _ in 0..=STREAMS_MAX {
+        let refused = Stream::open(&node, "ann", "nowhere/stream", "").await.head;
+        assert!(refused.starts_with("HTTP/1.1 404"), "what is refused keeps no place: {refused}");
+    }
+    let mut streams = Vec::new();
+    for number in 0..STREAMS_MAX {
+        let stream = Stream::open(&node, "ann", "tea/stream", "").await;
+        assert!(stream.head.starts_with("HTTP/1.1 200"), "stream {number}: {}", stream.head);
+        streams.push(stream);
+    }
+    let one_more = Stream::open(&node, "ann", "tea/stream", "").await.head;
+    assert!(one_more.starts_with("HTTP/1.1 503") && one_more.contains("retry-after: 1\n"), "{one_more}");
+    // What else there is has its places.
+    let mut session = node.client("ann").await;
+    assert!(session.subscribe("tea", None).await["error"].is_null());
+    streams.pop();
+    let room = async {
+        while !Stream::open(&node, "ann", "tea/stream", "").await.head.starts_with("HTTP/1.1 200") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, room).await.expect("its place is free in time");
 }
 
 #[tokio::test]

@@ -40,6 +40,9 @@ use crate::{
 /// Long enough for anything that will come; a test that waits for it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Most streams of a node.
+pub(super) const STREAMS_MAX: usize = 4;
+
 pub(super) struct Node {
     pub(super) log: MemoryLog,
     pub(super) fanout: Arc<Fanout>,
@@ -113,7 +116,8 @@ impl Node {
         let sink = Arc::new(Appender(log.clone()));
         let tokens = Arc::new(Tokens::from(TokenKey::new(&[7; 32])));
         let threads = Threads::start(2).unwrap();
-        let settings = Settings { threads, allowed_origins: vec!["https://chat.example".to_owned()] };
+        let allowed_origins = vec!["https://chat.example".to_owned()];
+        let settings = Settings { threads, allowed_origins, streams_max: STREAMS_MAX };
         let signals = Arc::new(bus.join(Arc::clone(&clock)));
         let fanout = Fanout::start(&mirror, sink, Arc::clone(&tokens), clock, signals, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

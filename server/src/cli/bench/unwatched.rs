@@ -111,7 +111,7 @@ async fn ours(batches: u64) -> anyhow::Result<Duration> {
     let tokens = Arc::new(Tokens::from(TokenKey::new(random::name(32).as_bytes())));
     let signals = Arc::new(LocalSignals::alone(Arc::clone(&clock)));
     let sink = Ingest::new(Arc::clone(&mirror), Arc::clone(&clock));
-    let settings = fanout::Settings { threads, allowed_origins: Vec::new() };
+    let settings = fanout::Settings { threads, allowed_origins: Vec::new(), streams_max: 0 };
     let _fanout = Fanout::start(&mirror, sink, tokens, clock, signals, settings);
     let mut in_use = Vec::new();
     for conversation in Records::conversations(OTHERS + IN_USE)?.iter().skip(usize::try_from(OTHERS)?) {
