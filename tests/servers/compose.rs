@@ -40,6 +40,43 @@ fn the_compose_file_has_the_kafka_of_the_tests() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What only one role has goes there, and not where all other questions go.
+#[test]
+fn the_front_sends_each_address_to_the_role_that_has_it() -> anyhow::Result<()> {
+    let front = fs::read_to_string(folder().join("nginx.conf"))?;
+    let locations: Vec<_> =
+        front.split("location ").skip(1).filter_map(|rest| rest.split_once(" {")).collect();
+    for (path, role) in [
+        ("/connection/websocket", "fanout"),
+        ("/v1/conversations/tea/stream", "fanout"),
+        ("/v1/conversations/stream", "$role"),
+        ("/v1/conversations/tea/messages", "$role"),
+        ("/v1/conversations/tea/messages/stream", "$role"),
+        ("/v1/inbox", "$role"),
+        ("/subjects", "store"),
+    ] {
+        // An expression goes before the prefixes, and of these the longest counts.
+        let by_expression = locations.iter().find(|(pattern, _)| {
+            pattern.strip_prefix("~ ").is_some_and(|expression| matches(expression, path))
+        });
+        let prefixes = locations.iter().filter(|(pattern, _)| path.starts_with(pattern));
+        let chosen = by_expression.or(prefixes.max_by_key(|(pattern, _)| pattern.len()));
+        let (_, rest) = chosen.with_context(|| format!("{path}: no location"))?;
+        let upstream =
+            between(rest, "proxy_pass http://", ";").with_context(|| format!("{path}: not passed on"))?;
+        ensure!(upstream == role, "{path} goes to {upstream}");
+    }
+    Ok(())
+}
+
+/// Whether `path` is of an expression `^…[^/]+…$`: a segment between two texts.
+fn matches(expression: &str, path: &str) -> bool {
+    let whole = expression.strip_prefix('^').and_then(|expression| expression.strip_suffix('$'));
+    let Some((before, after)) = whole.and_then(|whole| whole.split_once("[^/]+")) else { return false };
+    let segment = path.strip_prefix(before).and_then(|path| path.strip_suffix(after));
+    segment.is_some_and(|segment| !segment.is_empty() && !segment.contains('/'))
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker")
 }
