@@ -69,6 +69,18 @@ fn the_front_sends_each_address_to_the_role_that_has_it() -> anyhow::Result<()> 
     Ok(())
 }
 
+/// Who may open a WebSocket depends on the host that was asked for. A location that sets any header inherits none.
+#[test]
+fn the_front_tells_the_processes_which_host_was_asked_for() -> anyhow::Result<()> {
+    let front = fs::read_to_string(folder().join("nginx.conf"))?;
+    let (_, blocks) = front.split_once("server {\n    listen").context("no server")?;
+    for block in blocks.split("location ") {
+        let sets = block.contains("proxy_set_header");
+        ensure!(!sets || block.contains("proxy_set_header Host $http_host;"), "no host in: {block}");
+    }
+    Ok(())
+}
+
 /// Whether `path` is of an expression `^…[^/]+…$`: a segment between two texts.
 fn matches(expression: &str, path: &str) -> bool {
     let whole = expression.strip_prefix('^').and_then(|expression| expression.strip_suffix('$'));
