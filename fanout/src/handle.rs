@@ -18,7 +18,7 @@ use crate::{
     inbox::CHANNEL,
     protocol::{
         Disconnect, Error, ErrorCode, Method, Outcome, PresenceResult, PresenceStatsResult, PublishRequest,
-        RefreshRequest, RefreshResult, RpcRequest, SubscribeRequest,
+        RefreshRequest, RefreshResult, RpcRequest, SubscribeRequest, Unsubscribe,
     },
     rpc::{self, RpcError},
     session::{Session, Standing},
@@ -192,6 +192,10 @@ impl Asked<'_> {
         };
         let (expires, ttl) = connect::life(identity.expires_at, self.shard.around.clock.now());
         self.session.set_standing(Standing::Connected(identity));
+        // What was read by a scope that is not in the new token.
+        for subscription in self.session.forbidden() {
+            self.shard.end_subscription(&subscription, Unsubscribe::NOT_ALLOWED);
+        }
         let (client, version) = (self.session.client().to_owned(), connect::VERSION.to_owned());
         self.reply(Outcome::Refresh(RefreshResult { client, version, expires, ttl }));
         Ok(())

@@ -361,6 +361,12 @@ impl Session {
         subscriptions.values().filter(|subscription| subscription.was_over(moment)).cloned().collect()
     }
 
+    /// The subscriptions whose conversation its person may not read, as far as this node knows.
+    pub(crate) fn forbidden(&self) -> Vec<Rc<Subscription>> {
+        let subscriptions = self.subscriptions.borrow();
+        subscriptions.values().filter(|subscription| !subscription.may_read()).cloned().collect()
+    }
+
     /// Every conversation it is subscribed to.
     pub(crate) fn conversations(&self) -> Vec<ConversationId> {
         self.subscriptions.borrow().keys().cloned().collect()

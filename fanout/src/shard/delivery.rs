@@ -102,7 +102,7 @@ impl Shard {
 
     /// Ends one subscription and tells the client. The state is gone before the push is written, since the client
     /// may subscribe again at once.
-    pub(super) fn end_subscription(&self, subscription: &Rc<Subscription>, why: Unsubscribe) {
+    pub(crate) fn end_subscription(&self, subscription: &Rc<Subscription>, why: Unsubscribe) {
         let Some(session) = subscription.session() else { return };
         let conversation = &subscription.topic().conversation;
         let current = session.subscription(conversation);

@@ -1,8 +1,10 @@
 //! Subscription tokens: who may read without being a member, and for how long.
 
 use kernel::{
+    clock::{Clock, SystemClock},
     identity::{KeySet, TokenKey},
     testing::{
+        created,
         issuer::{Issuer, jwks},
         posted,
     },
@@ -25,6 +27,7 @@ in_both_forms! {
     what_is_no_refresh_is_refused,
     who_connects_may_bring_a_grant,
     a_token_of_an_unknown_key_is_replaced,
+    who_read_by_a_scope_reads_no_more_once_a_token_comes_without_it,
 }
 
 /// A conversation of ann's and bob's, for members alone, with one message.
@@ -162,6 +165,32 @@ async fn who_connects_may_bring_a_grant(form: Form) {
             "{reply}"
         );
     }
+}
+
+async fn who_read_by_a_scope_reads_no_more_once_a_token_comes_without_it(form: Form) {
+    let node = den(form).await;
+    node.append(&created("tea")).await;
+    let mut eve = node.dial().await;
+    let admin = node.tokens.local().mint(&"eve".parse().unwrap(), true, SystemClock.now(), Some(60)).unwrap();
+    eve.ask("connect", json!({"token": admin})).await;
+    for channel in ["den", "tea"] {
+        assert!(eve.subscribe(channel, None).await["error"].is_null(), "{channel}");
+    }
+    // The same scope again changes nothing.
+    for (token, ends) in [(admin, None), (node.token("eve", 60), Some(2_000))] {
+        let reply = eve.ask("refresh", json!({"token": token})).await;
+        assert!(reply["error"].is_null(), "{reply}");
+        node.append(&posted("den", &format!("m-{}", token.len()), "ann")).await;
+        let seen = eve.push().await;
+        assert_eq!((&seen["channel"], &seen["unsubscribe"]["code"]), (&json!("den"), &json!(ends)), "{seen}");
+    }
+    assert_eq!(eve.subscribe("den", None).await["error"]["code"], 103);
+    let offset = node.append(&posted("tea", "m-1", "ann")).await;
+    assert_eq!(
+        eve.offsets_until(offset).await,
+        [offset],
+        "what others may read goes on, and nothing else came"
+    );
 }
 
 async fn a_token_of_an_unknown_key_is_replaced(form: Form) {
