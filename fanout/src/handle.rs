@@ -115,7 +115,7 @@ impl Asked<'_> {
     ) -> Result<(ConversationId, Rc<crate::subscription::Topic>), ErrorCode> {
         let conversation: ConversationId = channel.parse().map_err(|_| ErrorCode::BAD_REQUEST)?;
         let grant = self.session.subscription(&conversation).and_then(|subscription| subscription.grant());
-        subscribe::open(self, conversation, grant.as_ref()).await
+        subscribe::read(self, conversation, grant.as_ref()).await
     }
 
     /// Subscribes and writes the reply.

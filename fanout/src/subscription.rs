@@ -10,10 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use kernel::{
+    conversation::ConversationState,
     identity::{Identity, SubscriptionGrant},
     mirror::{LiveEvent, Mirror, MirrorError, Tracked},
 };
-use schemas::{ConversationId, Epoch, Position, Timestamp};
+use schemas::{ConversationId, Epoch, Position, Timestamp, UserId};
 use tokio::time::sleep;
 
 use crate::{
@@ -122,16 +123,17 @@ impl Topic {
         }
     }
 
-    /// Whether the events may go to this person, as far as this node knows.
-    pub(crate) fn may_be_read_by(&self, identity: &Identity) -> bool {
-        identity.admin || self.tracked.look(|state| state.is_some_and(|state| state.may_read(&identity.user)))
+    /// Whether the events may go to this person, who may have been given leave to read them, as far as this node knows.
+    pub(crate) fn may_be_read_under(&self, grant: Option<&SubscriptionGrant>, identity: &Identity) -> bool {
+        identity.admin || self.lets_in(grant, &identity.user)
     }
 
-    /// The same for somebody who may have been given leave to.
-    pub(crate) fn may_be_read_under(&self, grant: Option<&SubscriptionGrant>, identity: &Identity) -> bool {
-        let is_granted =
-            || self.tracked.look(|state| state.is_some_and(|state| state.may_be_granted(&identity.user)));
-        self.may_be_read_by(identity) || (grant.is_some() && is_granted())
+    /// The same, whatever scope there is.
+    pub(crate) fn lets_in(&self, grant: Option<&SubscriptionGrant>, user: &UserId) -> bool {
+        let may = |state: &ConversationState| {
+            state.may_read(user) || (grant.is_some() && state.may_be_granted(user))
+        };
+        self.tracked.look(|state| state.is_some_and(may))
     }
 
     /// Calls `each` for every subscription. It must not add or remove any.

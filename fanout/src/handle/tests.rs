@@ -1,13 +1,17 @@
-//! What clients are told of a token whose key may be a new one of the issuer: to show it again in a moment.
+//! Commands one by one: what a token leads to that may be shown again in a moment, and what is noted of those who may read everything.
+
+use std::{io, sync::Arc};
 
 use kernel::{
     clock::Clock,
     identity::{KEY_SET_PAUSE, KeySet},
     testing::{
-        World, created,
+        World, created, event,
         issuer::{Issuer, jwks},
     },
 };
+use parking_lot::Mutex;
+use schemas::{Visibility, event::ConversationCreated};
 use serde_json::{Value, json};
 use tokio::{task::LocalSet, time::advance};
 
@@ -79,6 +83,58 @@ async fn a_token_of_a_key_that_is_being_asked_for_may_be_shown_again() {
         assert!(connected.ask("refresh", json!({"token": new.sign(&ann)})).await["error"].is_null());
         assert!(connected.ask("subscribe", shown.clone()).await["error"].is_null());
         assert!(connected.ask("sub_refresh", shown).await["error"].is_null());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_admin_who_reads_a_conversation_of_others_leaves_a_line() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let logs = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _logs = tracing::subscriber::set_default(logs);
+    let test = async {
+        let world = World::new(1);
+        let (title, members) = (None, vec!["bob".parse().unwrap()]);
+        let private = ConversationCreated { title, visibility: Visibility::Private, members };
+        world.append(&event("den", "created", "ann", private)).await;
+        world.append(&created("tea")).await;
+        let node = Node::start(&world).await;
+        for (user, asked, expected) in [
+            ("bob", json!({"channel": "den"}), 0),
+            ("eve", json!({"channel": "tea"}), 0),
+            ("eve", json!({"channel": "den"}), 1),
+            ("eve", json!({"channel": "den", "recover": true}), 1),
+        ] {
+            let client = client(&world, &node);
+            let user = user.parse().unwrap();
+            client.session.set_standing(Standing::Connected(Identity {
+                user,
+                admin: true,
+                expires_at: None,
+            }));
+            lines.0.lock().clear();
+            let reply = client.ask("subscribe", asked.clone()).await;
+            assert!(reply["error"].is_null(), "{reply}");
+            let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+            let line = "an admin reads a conversation of others user=eve conversation=den";
+            assert_eq!(text.matches(line).count(), expected, "{asked}: {text}");
+        }
     };
     LocalSet::new().run_until(test).await;
 }
