@@ -37,7 +37,7 @@ use crate::{
 /// How long the close frame may take to go out.
 pub(crate) const FAREWELL_WAIT: Duration = Duration::from_secs(2);
 /// Most commands that wait while one is done; then reading stops.
-const PIPELINE_LEN_MAX: usize = 64;
+pub(crate) const PIPELINE_LEN_MAX: usize = 64;
 /// Largest message from a client: a text of the greatest length, all of it written as `\u` escapes, and
 /// the fields around it.
 const MESSAGE_LEN_MAX: usize = 128 * 1_024;
@@ -135,7 +135,7 @@ pub(crate) async fn run(shard: Rc<Shard>, arrival: Arrival) {
 type Doing = Pin<Box<dyn Future<Output = Result<(), Disconnect>>>>;
 
 /// The loop of a session: one task, no timer. Commands are done one after the other, in order; meanwhile frames are
-/// read on, so that pongs count and a client may pipeline.
+/// read on, so that pongs count and a client may pipeline. With too many that wait they are not, and no pong is due.
 async fn serve(
     shard: &Rc<Shard>,
     session: &Rc<Session>,
@@ -155,6 +155,8 @@ async fn serve(
                 }) as Doing
             });
         }
+        let listens = waiting.len() < PIPELINE_LEN_MAX;
+        session.listen(listens);
         // The replies to commands that came together go out together, unless one has to wait for something.
         let done = poll_fn(|cx| {
             let Some(doing) = doing.as_mut() else { return Poll::Pending };
@@ -179,7 +181,7 @@ async fn serve(
                     return why;
                 }
             }
-            frame = frames.next(), if waiting.len() < PIPELINE_LEN_MAX => {
+            frame = frames.next(), if listens => {
                 if let Err(why) = take(frame, session, &mut waiting) {
                     return why;
                 }

@@ -60,6 +60,8 @@ pub(crate) struct Session {
     over: Cell<Option<Disconnect>>,
     ended: Notify,
     awaiting_pong: Cell<bool>,
+    /// What the client sends is read; in a stream there is nothing.
+    listens: Cell<bool>,
     /// Bytes went out since the last ping.
     took_bytes: Cell<bool>,
     born: Timestamp,
@@ -89,6 +91,7 @@ impl Session {
             over: Cell::new(None),
             ended: Notify::new(),
             awaiting_pong: Cell::new(false),
+            listens: Cell::new(form != Form::EventStream),
             took_bytes: Cell::new(false),
             born,
             typing: RefCell::default(),
@@ -321,15 +324,24 @@ impl Session {
         self.awaiting_pong.set(false);
     }
 
+    /// Says whether what the client sends is read from now on. Where it was not, an answer may lie unread: it is due to the next
+    /// ping again.
+    pub(crate) fn listen(&self, listens: bool) {
+        if !self.listens.replace(listens) && listens {
+            self.ponged();
+        }
+    }
+
     /// Whether the answer is overdue. A slow reader that takes what waits, if not yet the ping, is given more time.
     pub(crate) fn owes_pong(&self) -> bool {
         let (blocked, took_bytes) = (self.blocked.get(), self.took_bytes.get());
-        self.awaiting_pong.get()
-            && match self.form {
-                Form::Json | Form::Protobuf => !(blocked && took_bytes),
-                // Nothing comes back there; who takes bytes is alive.
-                Form::EventStream => blocked && !took_bytes,
-            }
+        let is_alive = if self.listens.get() {
+            blocked && took_bytes
+        } else {
+            // No answer would be seen; who takes bytes is alive.
+            !blocked || took_bytes
+        };
+        self.awaiting_pong.get() && !is_alive
     }
 
     // === what it is subscribed to ===

@@ -8,7 +8,7 @@ use std::{
 };
 
 use kernel::{
-    command::{Accepted, CommandError, CommandSink, Request},
+    command::{Accepted, CommandError, CommandSink, Request, SharedSink},
     event_log::faulty::{Faults, FaultyLog},
     history::{
         Batch, Depth, Extent, Found, History, HistoryError, Listed, Message, Post, Progress, SharedHistory,
@@ -157,6 +157,10 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(world: &World) -> Self {
+        Self::with_sink(world, Arc::new(NoSink)).await
+    }
+
+    pub(crate) async fn with_sink(world: &World, sink: SharedSink) -> Self {
         let log_faults = Faults::default();
         let log = Arc::new(FaultyLog::new(Arc::new(world.log.clone()), &log_faults));
         let (history, history_faults) = FaultyHistory::new(Arc::new(world.history.clone()));
@@ -171,7 +175,7 @@ impl Node {
         let inboxes = Inboxes::new(Arc::clone(&mirror), shards);
         let around = Surroundings {
             mirror,
-            sink: Arc::new(NoSink),
+            sink,
             tokens: Arc::new(Tokens::from(token_key())),
             clock: Arc::new(world.clock.clone()),
             presence: Arc::new(presence),
