@@ -10,7 +10,11 @@ use std::{
 use bytes::Bytes;
 use kernel::identity::Identity;
 use schemas::{ConversationId, SessionId, Timestamp, signal};
-use tokio::{net::TcpStream, sync::Notify, time::Instant};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use crate::{
     inbox::Opened,
@@ -19,6 +23,8 @@ use crate::{
     subscription::Subscription,
     typing::Pace,
 };
+
+mod pings;
 
 impl Wire for Rc<TcpStream> {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -57,6 +63,8 @@ pub(crate) struct Session {
     became_blocked: Notify,
     /// The outbox has room for another page.
     drained: Notify,
+    /// The one turn that its fills take.
+    fills: Semaphore,
     over: Cell<Option<Disconnect>>,
     ended: Notify,
     awaiting_pong: Cell<bool>,
@@ -88,6 +96,7 @@ impl Session {
             blocked: Cell::new(false),
             became_blocked: Notify::new(),
             drained: Notify::new(),
+            fills: Semaphore::new(1),
             over: Cell::new(None),
             ended: Notify::new(),
             awaiting_pong: Cell::new(false),
@@ -284,6 +293,14 @@ impl Session {
         }
     }
 
+    /// Resolves when it is the turn of one of its fills and there is room for its page, or the session is over. Were all told of the
+    /// room, each would read a page, and the first of them leave none for the others.
+    pub(crate) async fn turn_to_fill(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = self.fills.acquire().await.ok();
+        self.room_for_a_page().await;
+        turn
+    }
+
     // === how it ends ===
 
     /// Ends the session; the first reason counts.
@@ -292,6 +309,7 @@ impl Session {
             self.over.set(Some(why));
             self.ended.notify_waiters();
             self.drained.notify_waiters();
+            self.fills.close();
         }
     }
 
@@ -308,40 +326,6 @@ impl Session {
             }
             ended.await;
         }
-    }
-
-    // === pings ===
-
-    /// A ping goes out, before what waits; the answer is due.
-    pub(crate) fn ping(&self) {
-        self.awaiting_pong.set(true);
-        self.took_bytes.set(false);
-        self.outbox.borrow_mut().push_next(self.form.ping());
-        self.flush();
-    }
-
-    pub(crate) fn ponged(&self) {
-        self.awaiting_pong.set(false);
-    }
-
-    /// Says whether what the client sends is read from now on. Where it was not, an answer may lie unread: it is due to the next
-    /// ping again.
-    pub(crate) fn listen(&self, listens: bool) {
-        if !self.listens.replace(listens) && listens {
-            self.ponged();
-        }
-    }
-
-    /// Whether the answer is overdue. A slow reader that takes what waits, if not yet the ping, is given more time.
-    pub(crate) fn owes_pong(&self) -> bool {
-        let (blocked, took_bytes) = (self.blocked.get(), self.took_bytes.get());
-        let is_alive = if self.listens.get() {
-            blocked && took_bytes
-        } else {
-            // No answer would be seen; who takes bytes is alive.
-            !blocked || took_bytes
-        };
-        self.awaiting_pong.get() && !is_alive
     }
 
     // === what it is subscribed to ===

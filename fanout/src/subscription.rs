@@ -280,7 +280,7 @@ impl Subscription {
         let mut tries = 0;
         while !self.is_live() {
             let Some(session) = self.session() else { return Fill::Done };
-            session.room_for_a_page().await;
+            let turn = session.turn_to_fill().await;
             if self.ended.get() || session.over().is_some() {
                 return Fill::Done;
             }
@@ -288,7 +288,7 @@ impl Subscription {
                 _ if self.ended.get() => return Fill::Done,
                 // The page may hold what came after a removal.
                 Ok(_) if !self.may_read() => return Fill::NotAllowed,
-                // The fill of another subscription came first; the page is read again when there is room.
+                // Something live came first; the page is read again when there is room.
                 Ok(_) if !session.takes_a_page() => {}
                 Ok(page) => {
                     tries = 0;
@@ -300,6 +300,7 @@ impl Subscription {
                     if self.is_live() {
                         return Fill::Done;
                     }
+                    drop(turn);
                     // A fast reader is given page after page: let the others of this thread have their turn.
                     tokio::task::yield_now().await;
                 }
@@ -309,6 +310,7 @@ impl Subscription {
                         tracing::warn!(conversation.id = %self.topic.conversation, %error, "a fill was given up");
                         return Fill::GivenUp;
                     }
+                    drop(turn);
                     drop(session);
                     sleep(PAGE_RETRY_PAUSE).await;
                 }
@@ -317,3 +319,6 @@ impl Subscription {
         Fill::Done
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ struct Bench {
 impl Bench {
     async fn of(world: World) -> Self {
         let (history, faults) = FaultyHistory::new(Arc::new(world.history.clone()));
-        let history = Slow(Arc::new(history));
+        let history = Slow::new(Arc::new(history));
         let mirror = Mirror::start(Arc::new(world.log.clone()), Arc::new(history)).await.unwrap();
         let (shard, mail) = mpsc::channel(10_000);
         let inboxes = Inboxes::new(mirror, Arc::new(vec![shard]));

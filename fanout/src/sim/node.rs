@@ -4,7 +4,10 @@ use std::{
     cell::{Cell, RefCell},
     io::{self, IoSlice},
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use kernel::{
@@ -59,7 +62,17 @@ impl Wire for Rc<Pipe> {
 
 /// A history whose answers take a moment, so that other things happen between two of them.
 #[derive(Debug)]
-pub(crate) struct Slow(pub(crate) SharedHistory);
+pub(crate) struct Slow {
+    history: SharedHistory,
+    /// How often it was asked for events.
+    pub(crate) pages: AtomicUsize,
+}
+
+impl Slow {
+    pub(crate) fn new(history: SharedHistory) -> Self {
+        Self { history, pages: AtomicUsize::new(0) }
+    }
+}
 
 /// How long an answer takes.
 async fn a_moment() {
@@ -69,11 +82,11 @@ async fn a_moment() {
 #[async_trait::async_trait]
 impl History for Slow {
     async fn apply(&self, batch: Batch) -> Result<(), HistoryError> {
-        self.0.apply(batch).await
+        self.history.apply(batch).await
     }
 
     async fn progress(&self, partition: Partition) -> Result<Option<Progress>, HistoryError> {
-        let progress = self.0.progress(partition).await;
+        let progress = self.history.progress(partition).await;
         a_moment().await;
         progress
     }
@@ -85,22 +98,23 @@ impl History for Slow {
         depth: Depth,
     ) -> Result<Snapshot, HistoryError> {
         a_moment().await;
-        self.0.snapshot(partition, id, depth).await
+        self.history.snapshot(partition, id, depth).await
     }
 
     async fn events(&self, id: &ConversationId, extent: Extent) -> Result<Vec<StoredEvent>, HistoryError> {
+        self.pages.fetch_add(1, Ordering::Relaxed);
         a_moment().await;
-        let events = self.0.events(id, extent).await;
+        let events = self.history.events(id, extent).await;
         a_moment().await;
         events
     }
 
     async fn messages(&self, id: &ConversationId, extent: Extent) -> Result<Vec<Message>, HistoryError> {
-        self.0.messages(id, extent).await
+        self.history.messages(id, extent).await
     }
 
     async fn posts(&self, id: &ConversationId, extent: Extent) -> Result<Vec<Post>, HistoryError> {
-        let posts = self.0.posts(id, extent).await;
+        let posts = self.history.posts(id, extent).await;
         a_moment().await;
         posts
     }
@@ -110,7 +124,7 @@ impl History for Slow {
         id: &ConversationId,
         event_ids: &[EventId],
     ) -> Result<Vec<Option<Found>>, HistoryError> {
-        self.0.find_all(id, event_ids).await
+        self.history.find_all(id, event_ids).await
     }
 
     async fn conversations_of(
@@ -119,13 +133,13 @@ impl History for Slow {
         after: Option<&ConversationId>,
         limit: usize,
     ) -> Result<Vec<Listed>, HistoryError> {
-        let listed = self.0.conversations_of(user, after, limit).await;
+        let listed = self.history.conversations_of(user, after, limit).await;
         a_moment().await;
         listed
     }
 
     async fn listed(&self, user: &UserId, id: &ConversationId) -> Result<Option<Listed>, HistoryError> {
-        let listed = self.0.listed(user, id).await;
+        let listed = self.history.listed(user, id).await;
         a_moment().await;
         listed
     }
@@ -148,6 +162,7 @@ pub(super) fn token_key() -> TokenKey {
 
 pub(crate) struct Node {
     pub(crate) shard: Rc<Shard>,
+    pub(crate) history: Arc<Slow>,
     pub(super) log_faults: Faults,
     pub(super) history_faults: HistoryFaults,
     pub(super) running: JoinHandle<()>,
@@ -164,8 +179,8 @@ impl Node {
         let log_faults = Faults::default();
         let log = Arc::new(FaultyLog::new(Arc::new(world.log.clone()), &log_faults));
         let (history, history_faults) = FaultyHistory::new(Arc::new(world.history.clone()));
-        let history = Arc::new(Slow(Arc::new(history)));
-        let mirror = Mirror::start_within(RECENT, log, history).await.unwrap();
+        let history = Arc::new(Slow::new(Arc::new(history)));
+        let mirror = Mirror::start_within(RECENT, log, Arc::clone(&history) as _).await.unwrap();
         let (mail, mailbox) = mpsc::channel(1_024);
         let (watcher, folded) = mpsc::channel(64);
         mirror.watch(watcher);
@@ -183,6 +198,6 @@ impl Node {
         };
         let shard = Shard::new(around);
         let running = spawn_local(Rc::clone(&shard).run(mailbox, folded));
-        Self { shard, log_faults, history_faults, running, _mail: mail }
+        Self { shard, history, log_faults, history_faults, running, _mail: mail }
     }
 }
