@@ -9,11 +9,12 @@
 
 mod session;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{borrow::Cow, convert::Infallible, sync::Arc};
 
 use futures_util::stream;
 use http::{HeaderValue, StatusCode, header};
 use kernel::{conversation::Refusal, identity::Identity};
+use percent_encoding::percent_decode_str;
 use schemas::{Answer, Position};
 use serde::Deserialize;
 use warp::{Filter, Rejection, Reply, filters::BoxedFilter, reply::Response};
@@ -49,20 +50,24 @@ pub(crate) fn route(fanout: Arc<Fanout>, identity: BoxedFilter<(Identity,)>) -> 
         .and(identity)
         .and(warp::query::<Query>())
         .and(warp::header::optional::<String>("last-event-id"))
-        .and_then(move |channel, identity, query, last: Option<String>| {
+        .and_then(move |segment: String, identity, query, last: Option<String>| {
             let fanout = Arc::clone(&fanout);
-            async move { Ok::<_, Rejection>(answer(&fanout, channel, identity, query, last).await) }
+            async move { Ok::<_, Rejection>(answer(&fanout, &segment, identity, query, last).await) }
         })
         .boxed()
 }
 
 async fn answer(
     fanout: &Fanout,
-    channel: String,
+    segment: &str,
     identity: Identity,
     query: Query,
     last: Option<String>,
 ) -> Response {
+    // Matched as it came, and decoded after that, so that an encoded slash is no separator.
+    let Ok(channel) = percent_decode_str(segment).decode_utf8().map(Cow::into_owned) else {
+        return refuse(StatusCode::BAD_REQUEST, "invalid", "the conversation id is not UTF-8");
+    };
     let request = match beginning(query, last) {
         Ok((recover, epoch, position)) => {
             let offset = position.get();

@@ -114,6 +114,19 @@ async fn a_stream_begins_where_it_is_asked_to() {
 }
 
 #[tokio::test]
+async fn the_name_in_the_address_may_be_encoded() {
+    let node = Node::start().await;
+    node.append(&created("team:general")).await;
+    for target in
+        ["team:general/stream?from=0", "team%3Ageneral/stream?from=0", "%74eam%3ageneral/stream?from=0"]
+    {
+        let mut stream = Stream::open(&node, "ann", target, "").await;
+        assert!(stream.head.starts_with("HTTP/1.1 200"), "{target}: {}", stream.head);
+        assert!(stream.next().await.unwrap().data.contains("ConversationCreated"), "{target}");
+    }
+}
+
+#[tokio::test]
 async fn who_may_not_read_or_asks_for_nonsense_is_refused() {
     let node = Node::start().await;
     let private = ConversationCreated { title: None, visibility: Visibility::Private, members: vec![] };
@@ -122,6 +135,8 @@ async fn who_may_not_read_or_asks_for_nonsense_is_refused() {
         ("den/stream", "", "403"),
         ("nowhere/stream", "", "404"),
         ("no%20id/stream", "", "400"),
+        ("den%2Fden/stream", "", "400"),
+        ("%FF/stream", "", "400"),
         ("den/stream?from=x", "", "400"),
         ("den/stream?before=3", "", "400"),
         ("den/stream", "Last-Event-ID: 3\r\n", "400"),
