@@ -95,6 +95,9 @@ pub struct Unsubscribe {
 }
 
 impl Unsubscribe {
+    /// From this code on the client subscribes again.
+    pub(super) const AGAIN_FROM: u32 = 2_500;
+
     /// The user may not read the conversation any more.
     pub const NOT_ALLOWED: Self = Self { code: 2000, reason: "you may not read this conversation any more" };
     /// The fill could not go on; the client's next subscribe continues from its position.

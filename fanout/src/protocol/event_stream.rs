@@ -1,4 +1,4 @@
-//! What of the protocol there is in a stream of server-sent events (WHATWG HTML, 9.2.6): events with their ids, and how it ends.
+//! What of the protocol there is in a stream of server-sent events (WHATWG HTML, 9.2.6): events with their ids, and whether it ends for good.
 //!
 //! ```text
 //! id: k7:4711
@@ -16,7 +16,7 @@ use kernel::mirror::LiveEvent;
 use schemas::Epoch;
 use serde::Serialize;
 
-use super::{Reply, SubscribeResult};
+use super::{Reply, SubscribeResult, Unsubscribe};
 
 /// The ping: a comment.
 pub(super) const PING: &[u8] = b":\n\n";
@@ -31,7 +31,9 @@ pub(super) fn put_reply(out: &mut Vec<u8>, reply: &Reply) {
     if let Some(result) = &reply.subscribe {
         put_beginning(out, result);
     }
-    if let Some(end) = reply.push.as_ref().and_then(|push| push.unsubscribe.as_ref()) {
+    let end = reply.push.as_ref().and_then(|push| push.unsubscribe.as_ref());
+    // Where the client is to come back, the stream is only cut, and it does.
+    if let Some(end) = end.filter(|end| end.code < Unsubscribe::AGAIN_FROM) {
         put_named(out, "end", end);
     }
 }
@@ -72,4 +74,24 @@ fn put_named(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
 /// A vector takes everything.
 fn write(out: &mut Vec<u8>, what: std::fmt::Arguments<'_>) {
     out.write_fmt(what).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Push;
+
+    #[test]
+    fn who_is_to_come_back_is_not_told_of_an_end() {
+        let told = |why| {
+            let mut out = Vec::new();
+            put_reply(&mut out, &Reply::of(Push::unsubscribe("tea", why)));
+            String::from_utf8(out).unwrap()
+        };
+        let for_good = told(Unsubscribe::NOT_ALLOWED);
+        assert!(for_good.starts_with("event: end\ndata: {\"code\":2000,"), "{for_good}");
+        for why in [Unsubscribe::INSUFFICIENT_STATE, Unsubscribe::EXPIRED] {
+            assert_eq!(told(why), "");
+        }
+    }
 }
