@@ -110,18 +110,16 @@ fn beginning(query: Query, last: Option<String>) -> Result<(bool, String, Positi
 }
 
 fn refused(error: ErrorCode) -> Response {
-    let (status, code, message) = match error {
-        ErrorCode::UNKNOWN_CHANNEL => {
-            let code = Refusal::UnknownConversation.code();
-            (StatusCode::NOT_FOUND, code, "there is no such conversation")
+    let (status, refusal) = match error {
+        ErrorCode::UNKNOWN_CHANNEL => (StatusCode::NOT_FOUND, Refusal::UnknownConversation),
+        ErrorCode::PERMISSION_DENIED => (StatusCode::FORBIDDEN, Refusal::NotAMember),
+        ErrorCode::REMOVED => (StatusCode::FORBIDDEN, Refusal::Removed),
+        ErrorCode::BAD_REQUEST => {
+            return refuse(StatusCode::BAD_REQUEST, "invalid", "this is no id of a conversation");
         }
-        ErrorCode::PERMISSION_DENIED => {
-            (StatusCode::FORBIDDEN, Refusal::NotAMember.code(), "you may not read this conversation")
-        }
-        ErrorCode::BAD_REQUEST => (StatusCode::BAD_REQUEST, "invalid", "this is no id of a conversation"),
         _ => return unavailable("the conversation cannot be read now; ask again in a moment"),
     };
-    refuse(status, code, message)
+    refuse(status, refusal.code(), &refusal.to_string())
 }
 
 fn unavailable(message: &str) -> Response {

@@ -136,6 +136,11 @@ impl Topic {
         self.tracked.look(|state| state.is_some_and(may))
     }
 
+    /// Whether this person was removed, as far as this node knows.
+    pub(crate) fn has_removed(&self, user: &UserId) -> bool {
+        self.tracked.look(|state| state.is_some_and(|state| !state.may_be_granted(user)))
+    }
+
     /// Calls `each` for every subscription. It must not add or remove any.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&Rc<Subscription>)) {
         for subscription in self.subscribers.borrow().iter() {

@@ -89,7 +89,7 @@ pub(crate) async fn subscribe(
         Beginning::Now | Beginning::Lost => {
             // The tail was asked for meanwhile, and somebody may have been removed.
             if !topic.may_be_read_under(grant.as_ref(), &at.identity) {
-                return Err(ErrorCode::PERMISSION_DENIED);
+                return Err(denied(at, &topic));
             }
             // What was folded in loading the conversation is offered to nobody: it lies before now.
             let place = at.shard.around.mirror.place(topic.tracked.partition());
@@ -120,7 +120,7 @@ pub(super) async fn open(
         return Err(ErrorCode::UNKNOWN_CHANNEL);
     }
     if !topic.may_be_read_under(grant, &at.identity) {
-        return Err(ErrorCode::PERMISSION_DENIED);
+        return Err(denied(at, &topic));
     }
     Ok((conversation, topic))
 }
@@ -137,6 +137,11 @@ pub(super) async fn read(
         tracing::info!(%user, %conversation, "an admin reads a conversation of others");
     }
     Ok((conversation, topic))
+}
+
+/// Why somebody may not read a conversation.
+fn denied(at: &Asked<'_>, topic: &Topic) -> ErrorCode {
+    if topic.has_removed(&at.identity.user) { ErrorCode::REMOVED } else { ErrorCode::PERMISSION_DENIED }
 }
 
 /// Log or history do not answer. It must be a temporary error: any other ends the subscription for good.
@@ -198,7 +203,7 @@ async fn resume(
         if !is_current(at, &subscription) {
             // The session ended, or lost the right to read, while the page was read.
             shard.unsubscribe(at.session, conversation);
-            return Err(ErrorCode::PERMISSION_DENIED);
+            return Err(denied(at, subscription.topic()));
         }
         subscription.filled(page.filled);
         let live = subscription.is_live();

@@ -27,6 +27,8 @@ impl ErrorCode {
     pub const UNKNOWN_CHANNEL: Self = Self::lasting(102, "unknown channel");
     /// The rules do not allow it to this user.
     pub const PERMISSION_DENIED: Self = Self::lasting(103, "permission denied");
+    /// They do not allow it to this user any more.
+    pub const REMOVED: Self = Self::lasting(103, "removed from the conversation");
     /// No such rpc method.
     pub const METHOD_NOT_FOUND: Self = Self::lasting(104, "method not found");
     /// More subscriptions than a session may have.

@@ -147,6 +147,25 @@ async fn who_may_not_read_or_asks_for_nonsense_is_refused() {
 }
 
 #[tokio::test]
+async fn whether_somebody_was_removed_is_said_as_by_the_other_questions() {
+    let node = Node::start().await;
+    for (name, visibility) in [("tea", Visibility::Open), ("den", Visibility::Private)] {
+        let begun = ConversationCreated { title: None, visibility, members: vec!["bob".parse().unwrap()] };
+        node.append(&event_of(name, "created", "ann", begun)).await;
+        let removed = MemberRemoved { member: "bob".parse().unwrap() };
+        node.append(&event_of(name, "removed", "ann", removed)).await;
+    }
+    for (name, user, code) in
+        [("tea", "bob", "removed"), ("den", "bob", "removed"), ("den", "eve", "not_a_member")]
+    {
+        let mut stream = Stream::open(&node, user, &format!("{name}/stream"), "Connection: close\r\n").await;
+        assert!(stream.head.starts_with("HTTP/1.1 403"), "{name}: {}", stream.head);
+        let answer = stream.line().await.unwrap();
+        assert!(answer.starts_with(&format!("{{\"code\":\"{code}\",")), "{user} in {name}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn somebody_removed_is_told_and_the_stream_ends() {
     let node = Node::start().await;
     let members = vec!["bob".parse().unwrap()];
