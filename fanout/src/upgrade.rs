@@ -46,7 +46,9 @@ fn open(
         let message =
             "this address takes WebSocket connections only (GET with Upgrade: websocket, version 13)";
         let mut response: Response = refuse(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
-        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return response;
     };
     if !fanout.allows_origin(headers) {

@@ -123,7 +123,10 @@ async fn the_door_opens_to_websockets_of_known_origins() {
         let echoed = head.lines().find_map(|line| line.strip_prefix("sec-websocket-protocol: "));
         assert_eq!(echoed, offered, "what is offered and spoken is echoed");
     }
-    assert!(handshake(&node, "").await.starts_with("HTTP/1.1 426"));
+    for other in ["", &upgrade.replace("Version: 13", "Version: 14")] {
+        let head = handshake(&node, other).await;
+        assert!(head.starts_with("HTTP/1.1 426") && head.contains("sec-websocket-version: 13\r\n"), "{head}");
+    }
     // The example of RFC 6455, 1.3.
     assert!(handshake(&node, upgrade).await.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
 }
