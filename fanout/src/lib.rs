@@ -74,7 +74,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// Those that deliver, a shard on each.
     pub threads: Threads,
-    /// Origins (`https://chat.example`) whose pages may connect, besides pages that this server itself served.
+    /// Origins (`https://chat.example`) whose pages may open the WebSocket, besides pages that this server itself served.
     pub allowed_origins: Vec<String>,
     /// Most streams of server-sent events at a time: fewer than the connections that are let in, since each keeps one.
     pub streams_max: usize,

@@ -99,7 +99,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether anybody may have a token for any handle; `None`: only when listening on loopback.
     pub guests: Option<bool>,
-    /// Origins, besides our own, whose pages may connect.
+    /// Origins, besides our own, whose pages may open the WebSocket. Over HTTP there is no leave for pages of others.
     pub allowed_origins: Vec<String>,
     /// Threads that deliver to sessions; at least 1.
     pub shards: usize,

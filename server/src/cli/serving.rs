@@ -58,7 +58,7 @@ pub(super) struct ServeArgs {
     /// Whether anybody may have a token under any name, for trying things [default: on, if only this machine can connect]
     #[arg(long, value_enum, value_name = "ON|OFF", env = "TIDINGS_GUESTS", hide_possible_values = true)]
     guests: Option<Switch>,
-    /// Let pages of this origin (scheme and host) connect; can be given again (in the environment: with commas)
+    /// Let pages of this origin (scheme and host) open the WebSocket, and nothing else over HTTP; can be given again (in the environment: with commas)
     #[arg(long, value_name = "ORIGIN", env = "TIDINGS_ALLOW_ORIGIN", value_delimiter = ',', value_parser = origin)]
     allow_origin: Vec<String>,
     /// Threads that deliver to sessions [default: 1]
