@@ -80,16 +80,18 @@ pub(crate) async fn subscribe(
         return Err(ErrorCode::UNRECOVERABLE_POSITION);
     }
     match beginning {
-        Beginning::Now => {}
-        Beginning::Lost => metric::RESUMES.counter_of(["lost"]).increment(1),
-        Beginning::Resume(_) => metric::RESUMES.counter_of(["recovered"]).increment(1),
-    }
-    match beginning {
-        Beginning::Resume(position) => resume(at, request, topic, grant, position, first_page).await,
+        Beginning::Resume(position) => {
+            let resumed = resume(at, request, topic, grant, position, first_page).await?;
+            metric::RESUMES.counter_of(["recovered"]).increment(1);
+            Ok(resumed)
+        }
         Beginning::Now | Beginning::Lost => {
             // The tail was asked for meanwhile, and somebody may have been removed.
             if !topic.may_be_read_under(grant.as_ref(), &at.identity) {
                 return Err(denied(at, &topic));
+            }
+            if matches!(beginning, Beginning::Lost) {
+                metric::RESUMES.counter_of(["lost"]).increment(1);
             }
             // What was folded in loading the conversation is offered to nobody: it lies before now.
             let place = at.shard.around.mirror.place(topic.tracked.partition());

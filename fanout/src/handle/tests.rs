@@ -1,17 +1,26 @@
-//! Commands one by one: what a token leads to that may be shown again in a moment, and what is noted of those who may read everything.
+//! Commands one by one: what a token leads to that may be shown again in a moment, what is noted of those who may read everything,
+//! and what is counted.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use kernel::{
     clock::Clock,
     identity::{KEY_SET_PAUSE, KeySet},
+    metric,
     testing::{
         World, created, event,
         issuer::{Issuer, jwks},
     },
 };
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use parking_lot::Mutex;
-use schemas::{Visibility, event::ConversationCreated};
+use schemas::{Partition, Visibility, event::ConversationCreated};
 use serde_json::{Value, json};
 use tokio::{task::LocalSet, time::advance};
 
@@ -134,6 +143,56 @@ async fn an_admin_who_reads_a_conversation_of_others_leaves_a_line() {
             let text = String::from_utf8(lines.0.lock().clone()).unwrap();
             let line = "an admin reads a conversation of others user=eve conversation=den";
             assert_eq!(text.matches(line).count(), expected, "{asked}: {text}");
+        }
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// Counts those who went on from their position.
+#[derive(Default)]
+struct Resumes(Arc<AtomicU64>);
+
+impl Recorder for Resumes {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        let recovered = key.labels().any(|label| label.value() == "recovered");
+        if key.name() == metric::RESUMES.name && recovered {
+            return Counter::from_arc(Arc::clone(&self.0));
+        }
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn a_resume_counts_once_its_first_page_is_there() {
+    let resumes = Resumes::default();
+    let _counting = metrics::set_default_local_recorder(&resumes);
+    let test = async {
+        let mut world = World::new(1);
+        world.append(&created("tea")).await;
+        world.project(Partition(0), 1).await;
+        let node = Node::start(&world).await;
+        let client = client(&world, &node);
+        let user = "ann".parse().unwrap();
+        client.session.set_standing(Standing::Connected(Identity { user, admin: false, expires_at: None }));
+        // The conversation is in use already, so the history is asked for the page alone.
+        let _kept = node.shard.topic(&"tea".parse().unwrap()).await.unwrap();
+        for (fails, expected) in [(true, 0), (false, 1)] {
+            node.history_faults.fail_reads(fails);
+            let reply = client.ask("subscribe", json!({"channel": "tea", "recover": true})).await;
+            assert_eq!(reply["error"]["code"].is_u64(), fails, "{reply}");
+            assert_eq!(resumes.0.load(Ordering::Relaxed), expected, "{reply}");
         }
     };
     LocalSet::new().run_until(test).await;

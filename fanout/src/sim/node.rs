@@ -164,7 +164,7 @@ pub(crate) struct Node {
     pub(crate) shard: Rc<Shard>,
     pub(crate) history: Arc<Slow>,
     pub(super) log_faults: Faults,
-    pub(super) history_faults: HistoryFaults,
+    pub(crate) history_faults: HistoryFaults,
     pub(super) running: JoinHandle<()>,
     /// Kept, since a shard whose mailbox is closed ends.
     _mail: mpsc::Sender<Mail>,
