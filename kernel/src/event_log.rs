@@ -251,6 +251,9 @@ pub enum ReadError {
         /// What is seen, for the operator.
         reason: String,
     },
+    /// Whoever fetches for this reader is gone, by a defect that its panic message names: nothing more will come.
+    #[error("the reader of the log has ended by a defect; the panic message says where")]
+    Ended,
     /// There is no such partition.
     #[error("there is no partition {partition}")]
     NoPartition {

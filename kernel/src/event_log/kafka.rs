@@ -50,7 +50,10 @@ mod gathered;
 mod mailbox;
 #[cfg(test)]
 pub(crate) mod mock;
-#[expect(unsafe_code, reason = "rdkafka does not pass on the id of a topic and the status of a message")]
+#[expect(
+    unsafe_code,
+    reason = "rdkafka does not pass on the id of a topic, the status of a message, and all names of headers"
+)]
 mod native;
 mod pool;
 mod record;

@@ -71,9 +71,9 @@ impl Mailbox {
         }
     }
 
-    /// Nothing will be put in any more, for this reason.
+    /// Nothing will be put in any more, for this reason, or the one that was given before.
     pub(super) fn end(&self, reason: ReadError) {
-        self.inner.lock().end = Some(reason);
+        self.inner.lock().end.get_or_insert(reason);
         self.filled.notify_one();
     }
 

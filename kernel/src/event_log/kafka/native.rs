@@ -5,9 +5,11 @@
 use std::{
     ffi::{CStr, CString},
     ptr::{self, NonNull},
+    slice,
     time::Duration,
 };
 
+use bytes::Bytes;
 use rdkafka::{
     ClientContext,
     bindings::{
@@ -18,14 +20,17 @@ use rdkafka::{
         rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_base64str,
         rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_event_DescribeTopics_result,
         rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_log, rd_kafka_event_t,
-        rd_kafka_message_status, rd_kafka_metadata, rd_kafka_metadata_destroy, rd_kafka_metadata_t,
-        rd_kafka_msg_status_t, rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new,
-        rd_kafka_queue_poll, rd_kafka_queue_t,
+        rd_kafka_header_cnt, rd_kafka_header_get_all, rd_kafka_message_headers, rd_kafka_message_status,
+        rd_kafka_metadata, rd_kafka_metadata_destroy, rd_kafka_metadata_t, rd_kafka_msg_status_t,
+        rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new, rd_kafka_queue_poll,
+        rd_kafka_queue_t,
     },
     client::Client,
     error::RDKafkaErrorCode,
     message::BorrowedMessage,
 };
+
+use crate::event_log::Header;
 
 /// Most of what a client wants to tell that is looked through for the reason of a failure.
 const TOLD_MAX: usize = 1_000;
@@ -197,10 +202,71 @@ pub(super) fn is_certainly_not_written(message: &BorrowedMessage<'_>) -> bool {
     status == rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
 }
 
+/// The headers of a message. What of a name is no UTF-8, as somebody else may write it, comes out as U+FFFD; rdkafka's own way
+/// to read such a name panics.
+pub(super) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
+    let mut headers = ptr::null_mut();
+    // SAFETY: the message is alive for the whole function, and what is given back is its own and lives as long. Of each header
+    // there is a name that ends with a zero, and a value that is null or has the length that comes with it; both are copied.
+    unsafe {
+        let found = rd_kafka_message_headers(message.ptr(), &raw mut headers);
+        if check(found.into()).is_err() || headers.is_null() {
+            return Vec::new();
+        }
+        let header = |index| {
+            let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
+            let found = rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut len);
+            if check(found.into()).is_err() || name.is_null() {
+                return None;
+            }
+            let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+            let value = if value.is_null() { &[] } else { slice::from_raw_parts(value.cast::<u8>(), len) };
+            Some(Header { name, value: Bytes::copy_from_slice(value) })
+        };
+        (0..rd_kafka_header_cnt(headers)).filter_map(header).collect()
+    }
+}
+
 fn made<T>(it: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Owned<T>, RDKafkaErrorCode> {
     Owned::new(it, destroy).ok_or(RDKafkaErrorCode::Fail)
 }
 
 fn check(code: RDKafkaErrorCode) -> Result<(), RDKafkaErrorCode> {
     if code == RDKafkaErrorCode::NoError { Ok(()) } else { Err(code) }
+}
+
+/// Writes a record whose only header has this name, of whatever bytes; rdkafka takes only names that are UTF-8.
+#[cfg(test)]
+pub(super) fn write_with_header<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+    value: &str,
+    header: &CStr,
+) -> Result<(), RDKafkaErrorCode> {
+    use rdkafka::bindings::{RD_KAFKA_MSG_F_COPY, rd_kafka_producev, rd_kafka_vtype_t as part};
+
+    let topic = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    // SAFETY: the client is alive for the whole call and is a producer's. Each part is followed by what belongs to it, of the type that
+    // librdkafka takes out, and lives for the whole call; everything is copied. The last part says that it is.
+    let code = unsafe {
+        rd_kafka_producev(
+            client.native_ptr(),
+            part::RD_KAFKA_VTYPE_TOPIC,
+            topic.as_ptr(),
+            part::RD_KAFKA_VTYPE_PARTITION,
+            partition,
+            part::RD_KAFKA_VTYPE_MSGFLAGS,
+            RD_KAFKA_MSG_F_COPY,
+            part::RD_KAFKA_VTYPE_VALUE,
+            value.as_ptr(),
+            value.len(),
+            part::RD_KAFKA_VTYPE_HEADER,
+            header.as_ptr(),
+            c"1".as_ptr(),
+            1_isize,
+            part::RD_KAFKA_VTYPE_END,
+        )
+    };
+    check(code.into())
 }

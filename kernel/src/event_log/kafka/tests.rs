@@ -11,10 +11,10 @@ use crate::event_log::{
 };
 
 /// A log of its own on a mock cluster of its own.
-struct Mocked {
-    mock: Mock,
-    settings: KafkaSettings,
-    log: Option<KafkaLog>,
+pub(super) struct Mocked {
+    pub(super) mock: Mock,
+    pub(super) settings: KafkaSettings,
+    pub(super) log: Option<KafkaLog>,
 }
 
 #[async_trait]
@@ -58,4 +58,5 @@ mod mocked {
 }
 
 mod faults;
+mod foreign;
 mod own;

@@ -1,6 +1,7 @@
 //! The thread that polls for a reader of a group: what the brokers and the group have to say becomes deliveries.
 //!
-//! It ends when the mailbox is closed, or when there is nothing more to come.
+//! It ends when the mailbox is closed, or when there is nothing more to come. However it ends, by a panic too, the mailbox is told:
+//! nobody waits for a thread that is gone.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,7 @@ use super::{
     Following, list,
     places::{Ended, Places},
 };
-use crate::event_log::Delivery;
+use crate::event_log::{Delivery, ReadError};
 
 /// How long the thread waits for a record before it looks around.
 const POLL_MAX: Duration = Duration::from_millis(100);
@@ -155,3 +156,12 @@ impl Work {
         Ok(())
     }
 }
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.places.mailbox.end(ReadError::Ended);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -27,8 +27,12 @@ pub(super) async fn append(log: &SharedLog, value: &str) -> Place {
 pub(super) async fn values(reader: &mut dyn EventReader, count: usize) -> Vec<String> {
     let mut values = Vec::new();
     while values.len() < count {
-        if let Ok(Delivery::Records { records, .. }) = soon(reader.next()).await {
-            values.extend(records.iter().map(|r| String::from_utf8(r.value.to_vec()).unwrap()));
+        match soon(reader.next()).await {
+            Ok(Delivery::Records { records, .. }) => {
+                values.extend(records.iter().map(|r| String::from_utf8(r.value.to_vec()).unwrap()));
+            }
+            Ok(_) => {}
+            Err(error) => assert!(error.retryable(), "{error}"),
         }
     }
     values
