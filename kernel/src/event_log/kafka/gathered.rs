@@ -20,17 +20,15 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Takes a message, if it is the next of a partition that is ours.
-    pub(super) fn take(&mut self, places: &mut BTreeMap<Partition, Position>, message: &BorrowedMessage<'_>) {
-        let partition = record::partition(message);
-        let Some(place) = places.get_mut(&partition) else { return };
+    /// Takes a message, unless it came already; `next` is where its partition goes on.
+    pub(super) fn take(&mut self, next: &mut Position, message: &BorrowedMessage<'_>) {
         let record = record::record(message);
-        if place.covers(record.offset) {
+        if next.covers(record.offset) {
             return;
         }
-        *place = record.offset.position();
+        *next = record.offset.position();
         self.count += 1;
         self.size += record::size(&record);
-        self.records.entry(partition).or_default().push(record);
+        self.records.entry(record::partition(message)).or_default().push(record);
     }
 }

@@ -8,6 +8,7 @@ use super::{mock::Mock, *};
 use crate::event_log::{
     SharedLog,
     conformance::{PARTITIONS, Subject},
+    partition_of,
 };
 
 /// A log of its own on a mock cluster of its own.
@@ -51,6 +52,16 @@ impl Mocked {
         let log = Some(KafkaLog::open(settings.clone()).await.unwrap());
         Self { mock, settings, log }
     }
+}
+
+/// So many records for each partition.
+pub(super) fn to_each(count: usize) -> Vec<NewRecord> {
+    let records = (0..PARTITIONS).flat_map(|partition| {
+        let mut keys = (0..).map(|number| format!("c{number}").parse().unwrap());
+        let key = keys.find(|key| partition_of(key, PARTITIONS) == Partition(partition)).unwrap();
+        vec![NewRecord { key, value: "x".into(), headers: Vec::new() }; count]
+    });
+    records.collect()
 }
 
 mod mocked {

@@ -34,12 +34,11 @@ pub(super) struct Work {
     places: Places,
     /// Ours as soon as it is known where they begin.
     unbegun: Vec<Partition>,
-    paused: bool,
 }
 
 impl Work {
     pub(super) fn new(consumer: Following, places: Places) -> Self {
-        Self { consumer: Arc::new(consumer), places, unbegun: Vec::new(), paused: false }
+        Self { consumer: Arc::new(consumer), places, unbegun: Vec::new() }
     }
 
     /// Begins to poll.
@@ -78,21 +77,21 @@ impl Work {
 
     /// Waits until the mailbox takes something; if that takes long, fetching is paused and polling goes on.
     fn make_room(&mut self) {
-        let wait = if self.paused { Duration::ZERO } else { ROOM_WAIT };
-        let room = self.places.mailbox.wait_for_room(wait);
-        if room == self.paused {
-            let list = list(
-                &self.places.topic,
-                self.places.of.iter().map(|(partition, place)| (*partition, *place)),
-            );
+        let paused = self.places.of.values().any(|place| place.paused);
+        let room = self.places.mailbox.wait_for_room(if paused { Duration::ZERO } else { ROOM_WAIT });
+        // Some may have come since the others were paused.
+        let others = self.places.of.iter().filter(|(_, place)| place.paused == room);
+        let others: Vec<_> = others.map(|(partition, place)| (*partition, place.next)).collect();
+        if !others.is_empty() {
+            let list = list(&self.places.topic, others);
             let changed = list
                 .and_then(|list| if room { self.consumer.resume(&list) } else { self.consumer.pause(&list) });
             match changed {
-                Ok(()) => self.paused = !room,
+                Ok(()) => self.places.of.values_mut().for_each(|place| place.paused = !room),
                 Err(error) => tracing::warn!(%error, room, "fetching could not be paused or resumed"),
             }
         }
-        if self.paused {
+        if !room {
             self.places.moved = Instant::now();
         }
     }
@@ -145,9 +144,11 @@ impl Work {
 
     /// Begins partitions, and tells where.
     fn begin(&mut self, from: BTreeMap<Partition, Position>) -> Result<(), KafkaError> {
-        self.consumer.incremental_assign(&list(&self.places.topic, from.clone())?)?;
-        // They are not paused yet.
-        self.paused = false;
+        let list = list(&self.places.topic, from.clone())?;
+        // The client keeps the pause of a partition that was ours before. This has to come first: what is resumed while it is
+        // fetched begins anew.
+        self.consumer.resume(&list)?;
+        self.consumer.incremental_assign(&list)?;
         self.places.moved = Instant::now();
         for (partition, from) in from {
             self.consumer.context().own(partition);

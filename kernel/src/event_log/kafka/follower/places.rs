@@ -18,6 +18,7 @@ use super::{
         desk::{Desk, Heard},
         gathered::Gathered,
         mailbox::Mailbox,
+        record,
     },
     list,
 };
@@ -34,12 +35,20 @@ pub(super) struct Places {
     pub(super) mailbox: Arc<Mailbox>,
     heard: Arc<Heard>,
     desk: Arc<Desk>,
-    /// Where to go on, for each partition that is ours.
-    pub(super) of: BTreeMap<Partition, Position>,
+    /// Of each partition that is ours.
+    pub(super) of: BTreeMap<Partition, Place>,
     /// When a record came last, or there was nothing to come.
     pub(super) moved: Instant,
     /// What stands still was begun anew where it was, in vain so far.
     sought: bool,
+}
+
+/// Where a reader is in one partition.
+pub(super) struct Place {
+    /// Where to go on.
+    pub(super) next: Position,
+    /// Fetching is paused.
+    pub(super) paused: bool,
 }
 
 /// Nothing more will come.
@@ -55,7 +64,7 @@ impl Places {
 
     /// This partition is ours from now on, or goes on elsewhere.
     pub(super) fn begin(&mut self, partition: Partition, from: Position) {
-        self.of.insert(partition, from);
+        self.of.insert(partition, Place { next: from, paused: false });
         self.mailbox.put(Ok(Delivery::Assigned { partition, from }));
     }
 
@@ -69,7 +78,11 @@ impl Places {
         let (mut ended, mut next) = (Ok(()), Some(first));
         while let Some(message) = next {
             match message {
-                Ok(message) => gathered.take(&mut self.of, &message),
+                Ok(message) => {
+                    if let Some(place) = self.of.get_mut(&record::partition(&message)) {
+                        gathered.take(&mut place.next, &message);
+                    }
+                }
                 Err(error) => ended = self.fail(&error),
             }
             let full = gathered.count >= BATCH_LEN_MAX || gathered.size >= GATHERED_SIZE_MAX;
@@ -116,7 +129,7 @@ impl Places {
 
     /// Whether partitions have stood still for too long although the log is further: then [`Self::mend`] them.
     pub(super) fn stand_still(&mut self) -> bool {
-        if self.of.iter().all(|(partition, place)| self.heard.of(*partition) <= *place) {
+        if self.of.iter().all(|(partition, place)| self.heard.of(*partition) <= place.next) {
             (self.moved, self.sought) = (Instant::now(), false);
         }
         self.moved.elapsed() >= STALL_MAX
@@ -126,9 +139,9 @@ impl Places {
     /// if that does not help, where the log is. Blocks.
     pub(super) fn mend<C: ConsumerContext>(&mut self, consumer: &impl Consumer<C>) {
         self.moved = Instant::now();
-        let ahead = |(partition, place): (&Partition, &Position)| {
+        let ahead = |(partition, place): (&Partition, &Place)| {
             let heard = self.heard.of(*partition);
-            (heard > *place).then_some((*partition, (*place, heard)))
+            (heard > place.next).then_some((*partition, (place.next, heard)))
         };
         let stalled: BTreeMap<_, _> = self.of.iter().filter_map(ahead).collect();
         let leader = |partition: &Partition| {

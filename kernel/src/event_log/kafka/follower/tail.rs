@@ -130,7 +130,8 @@ impl Tail {
 fn consumer_at(settings: &KafkaSettings, pace: Pace, places: &Places) -> Result<Consuming, KafkaError> {
     let config = settings.consumer_at(pace, NO_GROUP);
     let consumer: Consuming = StreamConsumer::from_config_and_context(&config, Told::of("follower"))?;
-    consumer.assign(&list(&places.topic, places.of.clone())?)?;
+    let next = places.of.iter().map(|(partition, place)| (*partition, place.next));
+    consumer.assign(&list(&places.topic, next)?)?;
     Ok(consumer)
 }
 
