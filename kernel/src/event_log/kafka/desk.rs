@@ -23,7 +23,7 @@ use std::{
 
 use rdkafka::{
     Offset as At, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
 };
 use schemas::{Partition, Position};
@@ -225,8 +225,8 @@ fn difference(topic: &str, opened: &Described, found: &Described) -> String {
 
 /// Where partitions end now, asked in one request per broker. Blocks. A partition whose leader does not answer is left
 /// out.
-pub(crate) fn tails(
-    consumer: &impl Consumer<Told>,
+pub(crate) fn tails<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
     topic: &str,
     partitions: impl Iterator<Item = Partition>,
     timeout: Duration,

@@ -11,8 +11,8 @@
 //! Invariants:
 //! - records of a partition are delivered in order, each once, from the announced position on;
 //! - nothing waits for company here: what is there goes out, and what comes meanwhile goes with the next;
-//! - a partition that stands still while the log is known to be further is begun anew there, and that is announced. So
-//!   positions without records, and clients that lost their way, keep nobody waiting.
+//! - a partition that stands still while the log is known to be further is begun anew there, and that is announced, whatever others
+//!   do meanwhile. So positions without records, and clients that lost their way, keep nobody waiting.
 
 use std::{
     collections::BTreeMap,

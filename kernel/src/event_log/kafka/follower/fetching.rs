@@ -3,13 +3,7 @@
 //! It ends when the mailbox is closed, or when there is nothing more to come. However it ends, by a panic too, the mailbox is told:
 //! nobody waits for a thread that is gone.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, io, sync::Arc, thread, time::Duration};
 
 use rdkafka::{Offset as At, consumer::Consumer, error::KafkaError};
 use schemas::{Partition, Position};
@@ -17,7 +11,7 @@ use schemas::{Partition, Position};
 use super::{
     super::share::Change,
     Following, list,
-    places::{Ended, Places},
+    places::{Ended, Places, answering},
 };
 use crate::event_log::{Delivery, ReadError};
 
@@ -69,8 +63,10 @@ impl Work {
             self.places.take(first, || consumer.poll(Duration::ZERO))?;
         }
         self.follow_changes();
-        if self.places.stand_still() {
-            self.places.mend(&*consumer);
+        let stalled = self.places.stalled();
+        if !stalled.is_empty() {
+            let answering = answering(&*consumer, &self.places.topic, stalled);
+            self.places.begin_anew(&*consumer, answering);
         }
         Ok(())
     }
@@ -90,9 +86,6 @@ impl Work {
                 Ok(()) => self.places.of.values_mut().for_each(|place| place.paused = !room),
                 Err(error) => tracing::warn!(%error, room, "fetching could not be paused or resumed"),
             }
-        }
-        if !room {
-            self.places.moved = Instant::now();
         }
     }
 
@@ -149,7 +142,6 @@ impl Work {
         // fetched begins anew.
         self.consumer.resume(&list)?;
         self.consumer.incremental_assign(&list)?;
-        self.places.moved = Instant::now();
         for (partition, from) in from {
             self.consumer.context().own(partition);
             self.places.begin(partition, from);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use rdkafka::{
+    TopicPartitionList,
     consumer::{Consumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
@@ -15,7 +16,7 @@ use schemas::{Partition, Position};
 
 use super::{
     super::{
-        desk::{Desk, Heard},
+        desk::{Desk, Heard, tails},
         gathered::Gathered,
         mailbox::Mailbox,
         record,
@@ -26,8 +27,10 @@ use crate::event_log::{BATCH_LEN_MAX, Delivery, ReadError};
 
 /// Most bytes that are put together before they go out.
 const GATHERED_SIZE_MAX: usize = 4 * 1_024 * 1_024;
-/// How long a reader may stand still while the log is known to be further.
+/// How long a partition may stand still while the log is known to be further.
 const STALL_MAX: Duration = Duration::from_secs(3);
+/// How long leaders may take to answer before their partitions are begun anew. The others of a group's reader wait for that.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(super) struct Places {
@@ -37,10 +40,6 @@ pub(super) struct Places {
     desk: Arc<Desk>,
     /// Of each partition that is ours.
     pub(super) of: BTreeMap<Partition, Place>,
-    /// When a record came last, or there was nothing to come.
-    pub(super) moved: Instant,
-    /// What stands still was begun anew where it was, in vain so far.
-    sought: bool,
 }
 
 /// Where a reader is in one partition.
@@ -49,6 +48,21 @@ pub(super) struct Place {
     pub(super) next: Position,
     /// Fetching is paused.
     pub(super) paused: bool,
+    /// Since when it stands still: when a record came last, or might have waited behind others, or there was nothing to come.
+    since: Instant,
+    /// It was begun anew where it is, in vain so far.
+    sought: bool,
+}
+
+impl Place {
+    fn at(next: Position) -> Self {
+        Self { next, paused: false, since: Instant::now(), sought: false }
+    }
+
+    /// It gets on, as far as there is anything to come.
+    fn moves(&mut self) {
+        (self.since, self.sought) = (Instant::now(), false);
+    }
 }
 
 /// Nothing more will come.
@@ -59,13 +73,18 @@ type Message<'a> = Result<BorrowedMessage<'a>, KafkaError>;
 impl Places {
     pub(super) fn new(topic: String, mailbox: Arc<Mailbox>, desk: Arc<Desk>) -> Self {
         let heard = Arc::clone(desk.heard());
-        Self { topic, mailbox, heard, desk, of: BTreeMap::new(), moved: Instant::now(), sought: false }
+        Self { topic, mailbox, heard, desk, of: BTreeMap::new() }
     }
 
     /// This partition is ours from now on, or goes on elsewhere.
     pub(super) fn begin(&mut self, partition: Partition, from: Position) {
-        self.of.insert(partition, Place { next: from, paused: false });
+        self.of.insert(partition, Place::at(from));
         self.mailbox.put(Ok(Delivery::Assigned { partition, from }));
+    }
+
+    /// Where each partition goes on.
+    pub(super) fn list(&self) -> Result<TopicPartitionList, KafkaError> {
+        list(&self.topic, self.of.iter().map(|(partition, place)| (*partition, place.next)))
     }
 
     /// Puts together what there is, beginning with `first`, and delivers it.
@@ -76,6 +95,7 @@ impl Places {
     ) -> Result<(), Ended> {
         let mut gathered = Gathered::default();
         let (mut ended, mut next) = (Ok(()), Some(first));
+        let mut full = false;
         while let Some(message) = next {
             match message {
                 Ok(message) => {
@@ -85,15 +105,19 @@ impl Places {
                 }
                 Err(error) => ended = self.fail(&error),
             }
-            let full = gathered.count >= BATCH_LEN_MAX || gathered.size >= GATHERED_SIZE_MAX;
+            full = gathered.count >= BATCH_LEN_MAX || gathered.size >= GATHERED_SIZE_MAX;
             next = if full || ended.is_err() { None } else { more() };
         }
-        if gathered.count > 0 {
-            (self.moved, self.sought) = (Instant::now(), false);
+        if full {
+            // More may wait behind this, of any partition.
+            self.of.values_mut().for_each(|place| place.since = Instant::now());
         }
         for (partition, records) in gathered.records {
             if let Some(last) = records.last() {
                 self.heard.hear(partition, last.offset.position());
+            }
+            if let Some(place) = self.of.get_mut(&partition) {
+                place.moves();
             }
             self.mailbox.put(Ok(Delivery::Records { partition, records }));
         }
@@ -127,43 +151,64 @@ impl Places {
         Ok(())
     }
 
-    /// Whether partitions have stood still for too long although the log is further: then [`Self::mend`] them.
-    pub(super) fn stand_still(&mut self) -> bool {
-        if self.of.iter().all(|(partition, place)| self.heard.of(*partition) <= place.next) {
-            (self.moved, self.sought) = (Instant::now(), false);
+    /// Which partitions have stood still for too long although the log is further, and where to [begin](Self::begin_anew) them: first where
+    /// they are, and if that did not help, where the log is.
+    pub(super) fn stalled(&mut self) -> BTreeMap<Partition, Position> {
+        let mut stalled = BTreeMap::new();
+        for (partition, place) in &mut self.of {
+            let heard = self.heard.of(*partition);
+            if place.paused || heard <= place.next {
+                place.moves();
+            } else if place.since.elapsed() >= STALL_MAX {
+                place.since = Instant::now();
+                stalled.insert(*partition, if place.sought { heard } else { place.next });
+            }
         }
-        self.moved.elapsed() >= STALL_MAX
+        stalled
     }
 
-    /// Begins partitions anew that stand still although the log is further and its leaders answer: first where they are, and
-    /// if that does not help, where the log is. Blocks.
-    pub(super) fn mend<C: ConsumerContext>(&mut self, consumer: &impl Consumer<C>) {
-        self.moved = Instant::now();
-        let ahead = |(partition, place): (&Partition, &Place)| {
-            let heard = self.heard.of(*partition);
-            (heard > place.next).then_some((*partition, (place.next, heard)))
-        };
-        let stalled: BTreeMap<_, _> = self.of.iter().filter_map(ahead).collect();
-        let leader = |partition: &Partition| {
-            consumer.fetch_watermarks(&self.topic, partition.0.cast_signed(), STALL_MAX)
-        };
-        let skip = self.sought;
-        let places = stalled
-            .iter()
-            .map(|(partition, (place, heard))| (*partition, if skip { *heard } else { *place }));
-        let sought = stalled
-            .keys()
-            .try_for_each(|partition| leader(partition).map(drop))
-            .and_then(|()| list(&self.topic, places))
-            .and_then(|list| consumer.seek_partitions(list, STALL_MAX));
-        if let Err(error) = sought {
-            tracing::warn!(%error, "partitions stand still while their leaders do not answer");
+    /// Begins partitions anew at these positions. What that leaves out is announced before the client goes there: nothing can come from
+    /// behind it in between.
+    pub(super) fn begin_anew<C: ConsumerContext>(
+        &mut self,
+        consumer: &impl Consumer<C>,
+        partitions: BTreeMap<Partition, Position>,
+    ) {
+        let mut places = Vec::new();
+        for (partition, to) in partitions {
+            let Some(place) = self.of.get_mut(&partition) else { continue };
+            // It may have moved meanwhile.
+            places.push((partition, place.next.max(to)));
+            place.sought = place.next == to;
+            if place.next < to {
+                tracing::warn!(%partition, place = %place.next, %to, "a partition stood still while the log moved on");
+                self.begin(partition, to);
+            }
+        }
+        if places.is_empty() {
             return;
         }
-        self.sought = !skip;
-        for (partition, (place, heard)) in stalled.into_iter().filter(|_| skip) {
-            tracing::warn!(%partition, %place, to = %heard, "a partition stood still while the log moved on");
-            self.begin(partition, heard);
+        // Without waiting until the client has done it.
+        let sought =
+            list(&self.topic, places).and_then(|list| consumer.seek_partitions(list, Duration::ZERO));
+        if let Err(error) = sought {
+            tracing::warn!(%error, "partitions stand still and could not be begun anew");
         }
     }
+}
+
+/// Leaves of partitions that stand still those whose leaders answer: the others have to wait for them anyway. Blocks.
+pub(super) fn answering<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    topic: &str,
+    mut stalled: BTreeMap<Partition, Position>,
+) -> BTreeMap<Partition, Position> {
+    let asked = stalled.len();
+    let tails = tails(consumer, topic, stalled.keys().copied(), ANSWER_TIMEOUT).unwrap_or_default();
+    stalled.retain(|partition, _| tails.contains_key(partition));
+    let silent = asked - stalled.len();
+    if silent > 0 {
+        tracing::warn!(silent, "partitions stand still while their leaders do not answer");
+    }
+    stalled
 }

@@ -6,11 +6,11 @@
 //! While its node is alone with the topic, what it fetches it has already. Then another consumer goes on where this one was, which has the
 //! brokers wait before they answer: that spares a fetch for nearly every record. As soon as somebody else writes it is the other way round.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, future::pending, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use parking_lot::Mutex;
 use rdkafka::{
+    TopicPartitionList,
     config::FromClientConfigAndContext,
     consumer::{Consumer, StreamConsumer},
     error::KafkaError,
@@ -30,8 +30,7 @@ use super::{
         drop_elsewhere,
         settings::{KafkaSettings, Pace},
     },
-    list,
-    places::Places,
+    places::{Places, answering},
 };
 
 /// How often it is looked whether partitions stand still, and whether the node is alone.
@@ -46,10 +45,20 @@ pub(super) struct Tail {
     consumer: Option<Arc<Consuming>>,
     pace: Pace,
     calm: Calm,
-    places: Arc<Mutex<Places>>,
+    places: Places,
     look: Interval,
-    /// What blocks: it has the places meanwhile, and gives the consumer that goes on if it is another.
-    work: Option<JoinHandle<Option<(Pace, Consuming)>>>,
+    /// What blocks, while fetching goes on.
+    work: Option<JoinHandle<Done>>,
+}
+
+/// What came of it.
+enum Done {
+    /// These partitions stand still, and their leaders answer.
+    Stalled(BTreeMap<Partition, Position>),
+    /// This consumer goes on.
+    Other(Pace, Consuming),
+    /// Nothing.
+    Failed,
 }
 
 impl Tail {
@@ -63,11 +72,10 @@ impl Tail {
             places.begin(partition, from);
         }
         let pace = settings.pace();
-        let consumer = Some(Arc::new(consumer_at(&settings, pace, &places)?));
+        let consumer = Some(Arc::new(consumer_at(&settings, pace, &places.list()?)?));
         let mut look = interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (calm, places) = (Calm::default(), Arc::new(Mutex::new(places)));
-        Ok(Self { settings, consumer, pace, calm, places, look, work: None })
+        Ok(Self { settings, consumer, pace, calm: Calm::default(), places, look, work: None })
     }
 
     /// How it fetches now.
@@ -78,60 +86,77 @@ impl Tail {
 
     /// Waits until something was fetched, and puts it into the mailbox. May resolve without that. Dropping the future loses nothing.
     pub(super) async fn fetch(&mut self) {
-        if let Some(work) = &mut self.work {
-            // If it panicked, nothing was done.
-            let next = work.await.ok().flatten();
-            self.work = None;
-            if let Some((pace, consumer)) = next {
-                tracing::debug!(?pace, "the log is followed at another pace");
-                self.pace = pace;
-                drop_elsewhere(self.consumer.replace(Arc::new(consumer)));
-            }
-        }
         let Some(consumer) = &self.consumer else { return };
         select! {
             first = consumer.recv() => {
                 let more = || consumer.recv().now_or_never();
                 // Whoever asks is told by the mailbox that nothing more will come.
-                let _ = self.places.lock().take(first, more);
+                let _ = self.places.take(first, more);
             }
-            _ = self.look.tick() => self.look_around(),
+            done = done(&mut self.work) => self.follow(done),
+            _ = self.look.tick(), if self.work.is_none() => self.look_around(),
         }
     }
 
-    /// Mends what stands still, or goes on at another pace.
+    /// Begins anew what stands still, or goes on at another pace.
     fn look_around(&mut self) {
         let Some(consumer) = &self.consumer else { return };
-        let (stands_still, seen) = {
-            let mut places = self.places.lock();
-            (places.stand_still(), places.mailbox.look())
-        };
-        let pace = self.calm.look(seen);
-        let places = Arc::clone(&self.places);
-        if stands_still {
-            let consumer = Arc::clone(consumer);
-            self.work = Some(spawn_blocking(move || {
-                places.lock().mend(&*consumer);
-                None
-            }));
+        let stalled = self.places.stalled();
+        let pace = self.calm.look(self.places.mailbox.look());
+        if !stalled.is_empty() {
+            let (consumer, topic) = (Arc::clone(consumer), self.places.topic.clone());
+            self.work = Some(spawn_blocking(move || Done::Stalled(answering(&*consumer, &topic, stalled))));
         } else if pace != self.pace && self.settings.pace() == Pace::Hurried {
-            let settings = self.settings.clone();
+            let (settings, list) = (self.settings.clone(), self.places.list());
             self.work = Some(spawn_blocking(move || {
-                let told =
-                    |error: &_| tracing::warn!(%error, ?pace, "the log cannot be followed at another pace");
-                let consumer = consumer_at(&settings, pace, &places.lock()).inspect_err(told).ok()?;
-                Some((pace, consumer))
+                match list.and_then(|list| consumer_at(&settings, pace, &list)) {
+                    Ok(consumer) => Done::Other(pace, consumer),
+                    Err(error) => {
+                        tracing::warn!(%error, ?pace, "the log cannot be followed at another pace");
+                        Done::Failed
+                    }
+                }
             }));
+        }
+    }
+
+    fn follow(&mut self, done: Done) {
+        self.work = None;
+        match done {
+            Done::Stalled(partitions) => {
+                if let Some(consumer) = &self.consumer {
+                    self.places.begin_anew(&**consumer, partitions);
+                }
+            }
+            Done::Other(pace, consumer) => {
+                tracing::debug!(?pace, "the log is followed at another pace");
+                self.pace = pace;
+                // It begins where this one was a moment ago; what comes again is passed over.
+                drop_elsewhere(self.consumer.replace(Arc::new(consumer)));
+            }
+            Done::Failed => {}
         }
     }
 }
 
+/// Resolves when the work is done, if there is any.
+async fn done(work: &mut Option<JoinHandle<Done>>) -> Done {
+    match work {
+        // If it panicked, nothing was done.
+        Some(work) => work.await.unwrap_or(Done::Failed),
+        None => pending().await,
+    }
+}
+
 /// A consumer that goes on where each partition is.
-fn consumer_at(settings: &KafkaSettings, pace: Pace, places: &Places) -> Result<Consuming, KafkaError> {
+fn consumer_at(
+    settings: &KafkaSettings,
+    pace: Pace,
+    places: &TopicPartitionList,
+) -> Result<Consuming, KafkaError> {
     let config = settings.consumer_at(pace, NO_GROUP);
     let consumer: Consuming = StreamConsumer::from_config_and_context(&config, Told::of("follower"))?;
-    let next = places.of.iter().map(|(partition, place)| (*partition, place.next));
-    consumer.assign(&list(&places.topic, next)?)?;
+    consumer.assign(places)?;
     Ok(consumer)
 }
 

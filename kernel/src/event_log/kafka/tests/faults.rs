@@ -157,6 +157,26 @@ async fn a_reader_that_is_not_asked_holds_little_and_brings_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_stands_still_is_begun_anew_while_others_move() {
+    for readership in [Readership::Broadcast, Readership::Group("store")] {
+        let subject = Mocked::fresh().await;
+        let log = subject.log();
+        let mut reader = soon(log.open(readership)).await.unwrap();
+        let busy = append(&log, "busy").await.partition;
+        // It is said to be further than it is, so nothing comes there.
+        let (partition, from) = (Partition((busy.0 + 1) % PARTITIONS), Position::new(7));
+        subject.log.as_ref().unwrap().0.desk.heard().hear(partition, from);
+        let still = Delivery::Assigned { partition, from };
+        soon(async {
+            while reader.next().await.unwrap() != still {
+                append(&log, "busy").await;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_is_not_there_is_told_with_what_to_do() {
     let mock = Mock::start(1);
     let settings = KafkaSettings::new(mock.brokers.clone(), "nothing").unwrap();
