@@ -11,6 +11,7 @@
 //! Invariants:
 //! - records of a partition are delivered in order, each once, from the announced position on;
 //! - nothing waits for company here: what is there goes out, and what comes meanwhile goes with the next;
+//! - what waits here is bounded, however far a reader is behind: nothing is fetched into a full mailbox;
 //! - a partition that stands still while the log is known to be further is begun anew there, and that is announced, whatever others
 //!   do meanwhile. So positions without records, and clients that lost their way, keep nobody waiting.
 
@@ -128,8 +129,11 @@ impl Source {
 #[async_trait]
 impl EventReader for Follower {
     async fn next(&mut self) -> Result<Delivery, ReadError> {
-        // Has its turn, however much comes from this node's own writer.
-        let _ = self.source.fill().now_or_never();
+        // Has its turn, however much comes from this node's own writer, and not before there is room: what was not asked for stays with
+        // the client, which bounds it.
+        if self.mailbox.has_room() {
+            let _ = self.source.fill().now_or_never();
+        }
         loop {
             let filled = self.mailbox.filled();
             if let Some(delivery) = self.mailbox.pop() {
@@ -200,3 +204,6 @@ fn list(
     }
     Ok(list)
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::event_log::{BATCH_LEN_MAX, Delivery, ReadError, Record};
 
-/// From how many deliveries on the mailbox is full. The last that is put in may bring a few more with it.
+/// From how many deliveries on the mailbox is full. The last that is put in may bring more with it, one for each partition.
 const DELIVERIES_MAX: usize = 16;
 /// Most bytes of own records that go out together, unless the first of them is larger.
 const OWN_SIZE_MAX: usize = 1_024 * 1_024;
@@ -56,7 +56,7 @@ struct Queued {
 }
 
 impl Mailbox {
-    /// Puts something in, even if it is full: ask [`Self::wait_for_room`] before. Records that came already are passed over.
+    /// Puts something in, even if it is full: ask [`Self::has_room`] or [`Self::wait_for_room`] before. Records that came already are passed over.
     pub(super) fn put(&self, delivery: Result<Delivery, ReadError>) {
         if self.inner.lock().put(delivery) {
             self.filled.notify_one();
@@ -90,16 +90,27 @@ impl Mailbox {
         queued.map(|queued| queued.what).or_else(|| inner.end.clone().map(Err))
     }
 
+    /// Whether something may be put in.
+    pub(super) fn has_room(&self) -> bool {
+        self.inner.lock().has_room()
+    }
+
     /// Blocks until there is room, or for so long; says whether there is.
     pub(super) fn wait_for_room(&self, most: Duration) -> bool {
         let deadline = Instant::now() + most;
         let mut inner = self.inner.lock();
-        while inner.queue.len() >= DELIVERIES_MAX && !inner.closed {
+        while !inner.has_room() && !inner.closed {
             if self.room.wait_until(&mut inner, deadline).timed_out() {
-                return inner.queue.len() < DELIVERIES_MAX;
+                return inner.has_room();
             }
         }
         true
+    }
+
+    /// How many deliveries there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.inner.lock().queue.len()
     }
 
     /// What came between the two looks before this one.
@@ -120,6 +131,10 @@ impl Mailbox {
 }
 
 impl Inner {
+    fn has_room(&self) -> bool {
+        self.queue.len() < DELIVERIES_MAX
+    }
+
     /// Says whether there is something new.
     fn put(&mut self, mut delivery: Result<Delivery, ReadError>) -> bool {
         match &mut delivery {
@@ -152,10 +167,10 @@ impl Inner {
     }
 
     fn take_own(&mut self, partition: Partition, record: &Record) -> bool {
+        let (size, full) = (record::size(record), !self.has_room());
         let Some(end) = self.ends.get_mut(&partition).filter(|end| end.next() == record.offset) else {
             return false;
         };
-        let (size, full) = (record::size(record), self.queue.len() >= DELIVERIES_MAX);
         let mut of_partition = self.queue.iter_mut().rev().filter_map(|queued| match &mut queued.what {
             Ok(Delivery::Records { partition: of, records }) if *of == partition => {
                 Some((records, &mut queued.room))
@@ -208,8 +223,10 @@ mod tests {
     #[test]
     fn a_full_one_has_room_when_something_is_taken_or_nobody_will_take_any_more() {
         let mailbox = Mailbox::default();
-        (0..16).for_each(|number| mailbox.put(Ok(delivery(number))));
-        assert!(!mailbox.wait_for_room(Duration::ZERO));
+        (0..15).for_each(|number| mailbox.put(Ok(delivery(number))));
+        assert!(mailbox.has_room() && mailbox.wait_for_room(Duration::ZERO));
+        mailbox.put(Ok(delivery(15)));
+        assert!(!mailbox.has_room() && !mailbox.wait_for_room(Duration::ZERO));
         mailbox.pop().unwrap().unwrap();
         assert!(mailbox.wait_for_room(Duration::ZERO));
         mailbox.put(Ok(delivery(16)));
