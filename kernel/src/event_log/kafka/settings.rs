@@ -22,13 +22,15 @@ const SIGNALS_SIZE_MAX_KIB: u32 = 32 * 1_024;
 const FETCHED_AHEAD_MAX_KIB: u32 = 32 * 1_024;
 
 /// What the promises rest on, whatever the instance. Each is set here, or left at a default that is needed.
-const OURS: [&str; 33] = [
+const OURS: [&str; 34] = [
     "acks",
     "allow.auto.create.topics",
     "auto.commit.enable",
     "auto.commit.interval.ms",
     "auto.offset.reset",
     "bootstrap.servers",
+    // A replica that is not the leader may end before what was acknowledged, and its end would be taken for the log's.
+    "client.rack",
     "delivery.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",

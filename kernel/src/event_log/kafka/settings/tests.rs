@@ -29,7 +29,9 @@ fn what_is_no_place_is_refused() {
 #[test]
 fn what_promises_rest_on_cannot_be_set() {
     let settings = || KafkaSettings::new("a:1", "x").unwrap();
-    for name in ["acks", "enable.idempotence", "enable.auto.commit", "group.id", "isolation.level"] {
+    let some =
+        ["acks", "client.rack", "enable.idempotence", "enable.auto.commit", "group.id", "isolation.level"];
+    for name in some {
         let refused = settings().with_properties(properties(&[(name, "1")])).unwrap_err();
         assert_eq!(refused, SettingsError::Ours { name: name.to_owned() });
     }
