@@ -52,7 +52,7 @@ mod mailbox;
 pub(crate) mod mock;
 #[expect(
     unsafe_code,
-    reason = "rdkafka does not pass on the id of a topic, the status of a message, and all names of headers"
+    reason = "rdkafka does not pass on the id of a topic, the status of a message, all names of headers, and the tails of some partitions"
 )]
 mod native;
 mod pool;
@@ -78,7 +78,7 @@ pub(crate) mod client {
     use rdkafka::{client::Client, error::RDKafkaErrorCode};
 
     use super::native;
-    pub(crate) use super::{context::Told, desk::tails, drop_elsewhere};
+    pub(crate) use super::{context::Told, drop_elsewhere, native::tails};
 
     /// How many partitions a topic has. Blocks, at most for about `timeout`.
     ///

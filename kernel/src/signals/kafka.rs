@@ -248,8 +248,7 @@ impl Drop for Ear {
 /// Where the partitions of a topic end now. Blocks.
 fn tails(consumer: &Consuming, topic: &str) -> Result<Tails, RDKafkaErrorCode> {
     let partitions = client::partitions(consumer.client(), topic, OPEN_TIMEOUT)?;
-    let tails = client::tails(consumer, topic, (0..partitions).map(Partition), OPEN_TIMEOUT);
-    let tails = tails.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))?;
+    let tails = client::tails(consumer.client(), topic, (0..partitions).map(Partition), OPEN_TIMEOUT)?;
     if tails.len() < partitions as usize {
         return Err(RDKafkaErrorCode::LeaderNotAvailable);
     }

@@ -1,17 +1,21 @@
-//! Where the log ends, and whether it is still the same: one thread asks the cluster for everybody.
+//! Where the log ends, and whether it is still the same: one thread each asks the cluster for everybody.
 //!
 //! ```text
 //!   tail(3) ─┐
 //!   tail(7) ─┼─► one request per broker for all who wait; who comes meanwhile waits for the next one
-//!   tail(3) ─┘   every `CHECK_INTERVAL`, and on suspicion: is the topic's id still the one that we opened?
+//!   tail(3) ─┘
+//!   suspicion ─► or every `CHECK_INTERVAL`: is the topic's id still the one that we opened?
 //! ```
+//!
+//! Where one broker does not answer, the others' partitions wait for it once; from then on its own are asked for after theirs, and for
+//! less long.
 //!
 //! Invariants: a tail was asked for after the call for it began, so it covers every append that was acknowledged before;
 //! once the log is known to be another, nobody here gets an answer from it any more.
 
 use std::{
-    collections::BTreeMap,
-    io,
+    collections::{BTreeMap, BTreeSet},
+    io, iter,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,11 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    Offset as At, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::KafkaError,
-};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use schemas::{Partition, Position};
 use tokio::sync::{oneshot, watch};
 
@@ -39,6 +39,8 @@ use crate::event_log::ReadError;
 const ASKED_MAX: usize = 16_384;
 /// How long the cluster may take to say where the log ends.
 const TAIL_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same for partitions of which it did not say when it was asked last.
+const SILENT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often it is looked whether the topic is still the same.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// The same on suspicion, at most.
@@ -71,24 +73,29 @@ impl Heard {
 #[derive(Debug)]
 pub(super) struct Desk {
     asked: mpsc::SyncSender<Asked>,
+    suspicion: mpsc::SyncSender<()>,
     replaced: watch::Receiver<Option<ReadError>>,
     heard: Arc<Heard>,
 }
 
-enum Asked {
-    Tail { partition: Partition, answer: oneshot::Sender<Result<Position, ReadError>> },
-    Check,
+struct Asked {
+    partition: Partition,
+    answer: oneshot::Sender<Result<Position, ReadError>>,
 }
 
 impl Desk {
-    /// Starts the thread, for the topic as it was described. It ends with the last handle.
+    /// Starts the threads, for the topic as it was described. They end with the last handle.
     pub(super) fn start(consumer: BaseConsumer<Told>, topic: String, opened: Described) -> io::Result<Self> {
         let (asked, questions) = mpsc::sync_channel(ASKED_MAX);
+        let (suspicion, suspicions) = mpsc::sync_channel(1);
         let (told, replaced) = watch::channel(None);
         let heard = Arc::new(Heard::nothing(opened.partitions));
-        let clerk = Clerk { consumer, topic, opened, told, checked: Instant::now() };
+        let consumer = Arc::new(consumer);
+        let clerk = Clerk { consumer: Arc::clone(&consumer), topic: topic.clone(), silent: BTreeSet::new() };
+        let guard = Guard { consumer, topic, opened, told };
         thread::Builder::new().name("log-desk".to_owned()).spawn(move || clerk.run(&questions))?;
-        Ok(Self { asked, replaced, heard })
+        thread::Builder::new().name("log-guard".to_owned()).spawn(move || guard.run(&suspicions))?;
+        Ok(Self { asked, suspicion, replaced, heard })
     }
 
     /// How many partitions the log has.
@@ -122,8 +129,8 @@ impl Desk {
 
     /// Something looks as if the topic were another: have a look soon.
     pub(super) fn suspect(&self) {
-        // If so much is asked, the next look is near.
-        let _ = self.asked.try_send(Asked::Check);
+        // If there is a suspicion already, the next look is near.
+        let _ = self.suspicion.try_send(());
     }
 
     /// Where a partition, which exists, ends now.
@@ -133,7 +140,7 @@ impl Desk {
         let (answer, answered) = oneshot::channel();
         let unavailable = |reason: &str| ReadError::Unavailable { reason: reason.to_owned() };
         self.asked
-            .try_send(Asked::Tail { partition, answer })
+            .try_send(Asked { partition, answer })
             .map_err(|_| unavailable("too many ask where the log ends"))?;
         let tail = answered.await.map_err(|_| unavailable("the log is closed"))??;
         self.heard.hear(partition, tail);
@@ -145,54 +152,59 @@ impl Desk {
     }
 }
 
-/// The side of the thread.
+/// Says where the log ends.
 struct Clerk {
-    consumer: BaseConsumer<Told>,
+    consumer: Arc<BaseConsumer<Told>>,
+    topic: String,
+    /// Of these nobody said where they end when that was asked last.
+    silent: BTreeSet<Partition>,
+}
+
+/// Looks whether it is still the same.
+struct Guard {
+    consumer: Arc<BaseConsumer<Told>>,
     topic: String,
     opened: Described,
     told: watch::Sender<Option<ReadError>>,
-    checked: Instant,
 }
 
 type Waiting = BTreeMap<Partition, Vec<oneshot::Sender<Result<Position, ReadError>>>>;
 
 impl Clerk {
     fn run(mut self, questions: &mpsc::Receiver<Asked>) {
-        loop {
-            let first = match questions.recv_timeout(CHECK_INTERVAL.saturating_sub(self.checked.elapsed())) {
-                Ok(first) => Some(first),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let (mut waiting, mut suspicion) = (Waiting::new(), false);
-            for asked in first.into_iter().chain(questions.try_iter().take(ASKED_MAX)) {
-                match asked {
-                    Asked::Tail { partition, answer } => waiting.entry(partition).or_default().push(answer),
-                    Asked::Check => suspicion = true,
-                }
+        while let Ok(first) = questions.recv() {
+            let mut waiting = Waiting::new();
+            for Asked { partition, answer } in iter::once(first).chain(questions.try_iter().take(ASKED_MAX)) {
+                waiting.entry(partition).or_default().push(answer);
             }
-            if !waiting.is_empty() {
-                self.answer(waiting);
-            }
-            let pause = if suspicion { SUSPICION_PAUSE } else { CHECK_INTERVAL };
-            if self.checked.elapsed() >= pause {
-                self.look();
-            }
-            // Nothing is assigned: this only brings what the client has to say.
-            let _ = self.consumer.poll(Duration::ZERO);
+            self.answer(waiting);
         }
     }
 
-    fn answer(&self, waiting: Waiting) {
-        let partitions = waiting.keys().copied();
-        let tails = tails(&self.consumer, &self.topic, partitions, TAIL_TIMEOUT);
+    fn answer(&mut self, waiting: Waiting) {
+        let (silent, others): (Waiting, Waiting) =
+            waiting.into_iter().partition(|(partition, _)| self.silent.contains(partition));
+        self.ask(others, TAIL_TIMEOUT);
+        self.ask(silent, SILENT_TIMEOUT);
+    }
+
+    fn ask(&mut self, waiting: Waiting, timeout: Duration) {
+        if waiting.is_empty() {
+            return;
+        }
+        let tails = native::tails(self.consumer.client(), &self.topic, waiting.keys().copied(), timeout);
         for (partition, askers) in waiting {
             let tail = match &tails {
                 Ok(tails) => {
-                    tails.get(&partition).copied().ok_or("the log does not say where it ends".to_owned())
+                    tails.get(&partition).copied().ok_or("its leader does not say where it ends".to_owned())
                 }
-                Err(error) => Err(error.to_string()),
+                Err(code) => Err(code.to_string()),
             };
+            if tail.is_ok() {
+                self.silent.remove(&partition);
+            } else {
+                self.silent.insert(partition);
+            }
             for asker in askers {
                 let tail = tail.clone().map_err(|reason| ReadError::Unavailable { reason });
                 // Who went away does not want to know.
@@ -200,10 +212,26 @@ impl Clerk {
             }
         }
     }
+}
+
+impl Guard {
+    fn run(self, suspicions: &mpsc::Receiver<()>) {
+        let mut looked = Instant::now();
+        loop {
+            match suspicions.recv_timeout(CHECK_INTERVAL.saturating_sub(looked.elapsed())) {
+                Ok(()) if looked.elapsed() < SUSPICION_PAUSE => continue,
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.look();
+            looked = Instant::now();
+            // Nothing is assigned: this only brings what the client has to say.
+            let _ = self.consumer.poll(Duration::ZERO);
+        }
+    }
 
     /// Looks whether the topic is still the one that was opened. That it cannot be seen now means nothing.
-    fn look(&mut self) {
-        self.checked = Instant::now();
+    fn look(&self) {
         let found = native::describe(self.consumer.client(), &self.topic, TAIL_TIMEOUT);
         let Ok(found) = found else { return };
         if found != self.opened && self.told.borrow().is_none() {
@@ -221,26 +249,4 @@ fn difference(topic: &str, opened: &Described, found: &Described) -> String {
     } else {
         format!("the topic {topic} is another one now: {}, not {}", found.topic_id, opened.topic_id)
     }
-}
-
-/// Where partitions end now, asked in one request per broker. Blocks. A partition whose leader does not answer is left
-/// out.
-pub(crate) fn tails<C: ConsumerContext>(
-    consumer: &impl Consumer<C>,
-    topic: &str,
-    partitions: impl Iterator<Item = Partition>,
-    timeout: Duration,
-) -> Result<BTreeMap<Partition, Position>, KafkaError> {
-    let mut list = TopicPartitionList::new();
-    for partition in partitions {
-        // Asked "since when", the cluster answers "the end" with the end.
-        list.add_partition_offset(topic, partition.0.cast_signed(), At::End)?;
-    }
-    let found = consumer.offsets_for_times(list, timeout)?;
-    let tail = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-        let At::Offset(tail) = element.offset() else { return None };
-        element.error().ok()?;
-        Some((Partition(element.partition().cast_unsigned()), Position::try_from(tail).ok()?))
-    };
-    Ok(found.elements().iter().filter_map(tail).collect())
 }

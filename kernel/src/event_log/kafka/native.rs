@@ -3,6 +3,7 @@
 //! Invariant: every object made here is destroyed here, by its guard; nothing borrowed from librdkafka leaves.
 
 use std::{
+    collections::BTreeMap,
     ffi::{CStr, CString},
     ptr::{self, NonNull},
     slice,
@@ -15,23 +16,29 @@ use rdkafka::{
     bindings::{
         rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_broker,
         rd_kafka_AdminOptions_set_request_timeout, rd_kafka_AdminOptions_t, rd_kafka_DescribeTopics,
-        rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
-        rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicCollection_t, rd_kafka_TopicDescription_error,
-        rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_base64str,
-        rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_event_DescribeTopics_result,
+        rd_kafka_DescribeTopics_result_topics, rd_kafka_ListOffsets, rd_kafka_ListOffsets_result_infos,
+        rd_kafka_ListOffsetsResultInfo_t, rd_kafka_ListOffsetsResultInfo_topic_partition,
+        rd_kafka_OffsetSpec_t, rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names,
+        rd_kafka_TopicCollection_t, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_partitions,
+        rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_base64str, rd_kafka_admin_op_t,
+        rd_kafka_error_code, rd_kafka_event_DescribeTopics_result, rd_kafka_event_ListOffsets_result,
         rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_log, rd_kafka_event_t,
         rd_kafka_header_cnt, rd_kafka_header_get_all, rd_kafka_message_headers, rd_kafka_message_status,
         rd_kafka_metadata, rd_kafka_metadata_destroy, rd_kafka_metadata_t, rd_kafka_msg_status_t,
         rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new, rd_kafka_queue_poll,
-        rd_kafka_queue_t,
+        rd_kafka_queue_t, rd_kafka_topic_partition_list_add, rd_kafka_topic_partition_list_destroy,
+        rd_kafka_topic_partition_list_new, rd_kafka_topic_partition_list_t,
     },
     client::Client,
     error::RDKafkaErrorCode,
     message::BorrowedMessage,
 };
+use schemas::{Partition, Position};
 
 use crate::event_log::Header;
 
+/// In place of an offset: the end.
+const LATEST: i64 = rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64;
 /// Most of what a client wants to tell that is looked through for the reason of a failure.
 const TOLD_MAX: usize = 1_000;
 
@@ -103,6 +110,72 @@ pub(super) fn describe<C: ClientContext>(
         Owned::new(rd_kafka_queue_poll(queue.ptr(), timeout_ms), rd_kafka_event_destroy)
     };
     described(&event.ok_or(RDKafkaErrorCode::OperationTimedOut)?)
+}
+
+/// Where partitions of a topic end now, asked in one request per broker. A partition without a leader, or whose leader does not answer within
+/// `timeout`, is left out. Blocks, at most for about twice `timeout`: leaders may have to be found first.
+///
+/// # Errors
+/// No leader is known, or nobody says who leads.
+pub(crate) fn tails<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partitions: impl Iterator<Item = Partition>,
+    timeout: Duration,
+) -> Result<BTreeMap<Partition, Position>, RDKafkaErrorCode> {
+    let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: as in `describe`: the client and the name are alive for the whole call, every result is checked for null, and the request
+    // keeps copies of list and options, and its own hold on the queue. What is added to the list belongs to it and is written to before
+    // anything else is added. A negative number of a partition is answered with an error.
+    let event = unsafe {
+        let rk = client.native_ptr();
+        let queue: Owned<rd_kafka_queue_t> = made(rd_kafka_queue_new(rk), rd_kafka_queue_destroy)?;
+        let list: Owned<rd_kafka_topic_partition_list_t> =
+            made(rd_kafka_topic_partition_list_new(0), rd_kafka_topic_partition_list_destroy)?;
+        for partition in partitions {
+            let number = partition.0.cast_signed();
+            let added = rd_kafka_topic_partition_list_add(list.ptr(), name.as_ptr(), number);
+            if added.is_null() {
+                return Err(RDKafkaErrorCode::Fail);
+            }
+            (*added).offset = LATEST;
+        }
+        let options: Owned<rd_kafka_AdminOptions_t> = made(
+            rd_kafka_AdminOptions_new(rk, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS),
+            rd_kafka_AdminOptions_destroy,
+        )?;
+        rd_kafka_AdminOptions_set_request_timeout(options.ptr(), timeout_ms, ptr::null_mut(), 0);
+        rd_kafka_ListOffsets(rk, list.ptr(), options.ptr(), queue.ptr());
+        Owned::new(rd_kafka_queue_poll(queue.ptr(), timeout_ms.saturating_mul(2)), rd_kafka_event_destroy)
+    };
+    ends(&event.ok_or(RDKafkaErrorCode::OperationTimedOut)?)
+}
+
+fn ends(event: &Owned<rd_kafka_event_t>) -> Result<BTreeMap<Partition, Position>, RDKafkaErrorCode> {
+    // SAFETY: the event is alive for the whole function, and what is asked of it lives as long as it does. The array has the length that
+    // comes with it, and what is in it is read after its presence was checked.
+    unsafe {
+        check(rd_kafka_event_error(event.ptr()).into())?;
+        let result = rd_kafka_event_ListOffsets_result(event.ptr());
+        if result.is_null() {
+            return Err(RDKafkaErrorCode::Fail);
+        }
+        let mut count = 0;
+        let infos = rd_kafka_ListOffsets_result_infos(result, &raw mut count);
+        if infos.is_null() {
+            return Err(RDKafkaErrorCode::Fail);
+        }
+        let end = |info: &*const rd_kafka_ListOffsetsResultInfo_t| {
+            let found = rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
+            if found.is_null() || check((*found).err.into()).is_err() {
+                return None;
+            }
+            // It is negative where nobody answered.
+            Some((Partition((*found).partition.cast_unsigned()), Position::try_from((*found).offset).ok()?))
+        };
+        Ok(slice::from_raw_parts(infos, count).iter().filter_map(end).collect())
+    }
 }
 
 /// What went wrong, and what the client says of a broker: the code alone does not tell a wrong password from a cut cable. For a client

@@ -16,10 +16,10 @@ use schemas::{Partition, Position};
 
 use super::{
     super::{
-        desk::{Desk, Heard, tails},
+        desk::{Desk, Heard},
         gathered::Gathered,
         mailbox::Mailbox,
-        record,
+        native, record,
     },
     list,
 };
@@ -204,7 +204,8 @@ pub(super) fn answering<C: ConsumerContext>(
     mut stalled: BTreeMap<Partition, Position>,
 ) -> BTreeMap<Partition, Position> {
     let asked = stalled.len();
-    let tails = tails(consumer, topic, stalled.keys().copied(), ANSWER_TIMEOUT).unwrap_or_default();
+    let tails = native::tails(consumer.client(), topic, stalled.keys().copied(), ANSWER_TIMEOUT);
+    let tails = tails.unwrap_or_default();
     stalled.retain(|partition, _| tails.contains_key(partition));
     let silent = asked - stalled.len();
     if silent > 0 {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use schemas::caps::APPEND_DEADLINE_MS;
 use tokio::time::timeout;
@@ -117,6 +118,43 @@ async fn a_writer_that_is_broken_for_good_is_replaced() {
     assert_eq!(subject.log.as_ref().unwrap().0.writer.replaced(), 1);
     let read = log.read(place.partition, Position::new(place.offset.get()), place.offset.position(), 1);
     assert_eq!(soon(read).await.unwrap()[0].value, "after");
+}
+
+/// Gives each partition a leader.
+async fn lead(subject: &Mocked, leaders: [Option<i32>; PARTITIONS as usize]) {
+    for (number, leader) in (0..).zip(leaders) {
+        let topic = subject.settings.events_topic();
+        subject.mock.run(move |cluster| cluster.partition_leader(&topic, number, leader)).await.unwrap();
+    }
+}
+
+/// Whether each tail is told, when all are asked for at once.
+async fn told(log: &SharedLog) -> Vec<bool> {
+    let tails = (0..PARTITIONS).map(|partition| log.tail(Partition(partition)));
+    soon(join_all(tails)).await.iter().map(Result::is_ok).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tails_are_told_while_another_partition_has_no_leader_or_one_that_does_not_answer() {
+    let subject = Mocked::on(2).await;
+    let log = subject.log();
+    let all = async || soon(async { while told(&log).await.contains(&false) {} }).await;
+    lead(&subject, [Some(1), Some(1), Some(1), None]).await;
+    // As soon as the client has heard of it.
+    soon(async { while told(&log).await != [true, true, true, false] {} }).await;
+
+    lead(&subject, [Some(1), Some(1), Some(1), Some(2)]).await;
+    all().await;
+    let hung = Duration::from_mins(10);
+    subject.mock.run(move |cluster| cluster.broker_round_trip_time(2, hung)).await.unwrap();
+    assert_eq!(told(&log).await, [true, true, true, false]);
+    // From then on nobody waits for it as long as that.
+    let began = Instant::now();
+    assert_eq!(told(&log).await, [true, true, true, false]);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+
+    lead(&subject, [Some(1); PARTITIONS as usize]).await;
+    all().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
