@@ -182,35 +182,43 @@ impl Clerk {
     }
 
     fn answer(&mut self, waiting: Waiting) {
-        let (silent, others): (Waiting, Waiting) =
+        let (mut silent, others): (Waiting, Waiting) =
             waiting.into_iter().partition(|(partition, _)| self.silent.contains(partition));
-        self.ask(others, TAIL_TIMEOUT);
-        self.ask(silent, SILENT_TIMEOUT);
+        // A connection that breaks fails what was asked over it: that is asked once more.
+        silent.extend(self.ask(others, TAIL_TIMEOUT).0);
+        let (unanswered, reason) = self.ask(silent, SILENT_TIMEOUT);
+        for (partition, askers) in unanswered {
+            self.silent.insert(partition);
+            for asker in askers {
+                // Who went away does not want to know.
+                let _ = asker.send(Err(ReadError::Unavailable { reason: reason.clone() }));
+            }
+        }
     }
 
-    fn ask(&mut self, waiting: Waiting, timeout: Duration) {
+    /// Tells those who wait; gives back those of whose partitions nobody said where they end, and why not.
+    fn ask(&mut self, waiting: Waiting, timeout: Duration) -> (Waiting, String) {
         if waiting.is_empty() {
-            return;
+            return Default::default();
         }
         let tails = native::tails(self.consumer.client(), &self.topic, waiting.keys().copied(), timeout);
+        let reason = match &tails {
+            Ok(_) => "its leader does not say where it ends".to_owned(),
+            Err(code) => code.to_string(),
+        };
+        let tails = tails.unwrap_or_default();
+        let mut unanswered = Waiting::new();
         for (partition, askers) in waiting {
-            let tail = match &tails {
-                Ok(tails) => {
-                    tails.get(&partition).copied().ok_or("its leader does not say where it ends".to_owned())
-                }
-                Err(code) => Err(code.to_string()),
+            let Some(tail) = tails.get(&partition) else {
+                unanswered.insert(partition, askers);
+                continue;
             };
-            if tail.is_ok() {
-                self.silent.remove(&partition);
-            } else {
-                self.silent.insert(partition);
-            }
+            self.silent.remove(&partition);
             for asker in askers {
-                let tail = tail.clone().map_err(|reason| ReadError::Unavailable { reason });
-                // Who went away does not want to know.
-                let _ = asker.send(tail);
+                let _ = asker.send(Ok(*tail));
             }
         }
+        (unanswered, reason)
     }
 }
 

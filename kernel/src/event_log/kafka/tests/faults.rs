@@ -158,6 +158,16 @@ async fn tails_are_told_while_another_partition_has_no_leader_or_one_that_does_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_that_is_not_told_once_is_asked_for_once_more() {
+    let subject = Mocked::on(1).await;
+    let log = subject.log();
+    assert_eq!(told(&log).await, [true; PARTITIONS as usize]);
+    let fails = [RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT];
+    subject.mock.run(move |cluster| cluster.request_errors(RDKafkaApiKey::ListOffsets, &fails)).await;
+    assert!(soon(log.tail(Partition(0))).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_that_moves_to_another_broker_is_followed() {
     let subject = Mocked::on(3).await;
     let log = subject.log();
