@@ -54,7 +54,7 @@ use crate::{
 
 /// Most conversations that are kept in use at one node.
 pub const TRACKED_LEN_MAX: usize = 20_000;
-/// How long a conversation stays in use after its last use, so that sessions that come back find it warm.
+/// How long a conversation stays in use after its last use, less a sweep at most, so that sessions that come back find it warm.
 const IDLE_MAX: Duration = Duration::from_mins(1);
 
 /// The valid events of tracked conversations in one stretch of a partition.
@@ -139,6 +139,7 @@ struct Shared {
 
 struct Entry {
     tracked: Arc<Tracked>,
+    /// When somebody asked for it, or held it at a sweep.
     used: Instant,
 }
 
@@ -299,16 +300,22 @@ impl Shared {
         self.tracked.lock().get(record.key_str()?).map(|entry| Arc::clone(&entry.tracked))
     }
 
+    /// Drops the conversations that nobody has used for [`IDLE_MAX`].
     fn drop_idle(&self) {
         let now = Instant::now();
-        self.tracked.lock().retain(|_, entry| entry.in_use(now));
+        self.tracked.lock().retain(|_, entry| {
+            if entry.is_held() {
+                entry.used = now;
+            }
+            now.duration_since(entry.used) < IDLE_MAX
+        });
     }
 }
 
 /// Drops the tenth of the conversations that nobody uses which were used longest ago, however late that was; says whether
 /// there was one. So nobody can keep others out by asking for many.
 fn make_room(tracked: &mut HashMap<ConversationId, Entry>) -> bool {
-    let unused = tracked.iter().filter(|(_, entry)| Arc::strong_count(&entry.tracked) == 1);
+    let unused = tracked.iter().filter(|(_, entry)| !entry.is_held());
     let mut unused: Vec<_> = unused.map(|(conversation, entry)| (entry.used, conversation.clone())).collect();
     unused.sort_by_key(|(used, _)| *used);
     unused.truncate(unused.len().div_ceil(10));
@@ -319,7 +326,8 @@ fn make_room(tracked: &mut HashMap<ConversationId, Entry>) -> bool {
 }
 
 impl Entry {
-    fn in_use(&self, now: Instant) -> bool {
-        Arc::strong_count(&self.tracked) > 1 || now.duration_since(self.used) < IDLE_MAX
+    /// Whether somebody uses it now.
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.tracked) > 1
     }
 }

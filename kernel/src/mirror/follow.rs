@@ -4,8 +4,9 @@ use std::{mem, sync::Arc, time::Duration};
 
 use schemas::{Partition, Position};
 use tokio::{
+    select,
     task::yield_now,
-    time::{Instant, sleep},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{Folded, LiveEvent, MirrorError, Shared, tracked::Newer};
@@ -16,7 +17,7 @@ use crate::{
 
 /// How long to wait before reading again after the log failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
-/// How often conversations that nobody uses are dropped.
+/// How often it is seen who is used, also while the log is quiet, and conversations that nobody uses are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Opens the reader and waits until the place in every partition is known.
@@ -38,9 +39,18 @@ pub(super) async fn open(log: &SharedLog, shared: &Shared) -> Result<Box<dyn Eve
 
 /// Follows until the task is ended.
 pub(super) async fn run(mut reader: Box<dyn EventReader>, log: SharedLog, shared: Arc<Shared>) {
-    let mut swept = Instant::now();
+    let mut sweep = interval(SWEEP_INTERVAL);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        match reader.next().await {
+        let delivery = select! {
+            biased;
+            _ = sweep.tick() => {
+                shared.drop_idle();
+                continue;
+            }
+            delivery = reader.next() => delivery,
+        };
+        match delivery {
             Ok(Delivery::Records { partition, records }) => {
                 take(&shared, partition, records).await;
                 // However much there is to fold, the others on this thread have their turn, sessions among them.
@@ -54,10 +64,6 @@ pub(super) async fn run(mut reader: Box<dyn EventReader>, log: SharedLog, shared
                 tracing::warn!(%error, "the log cannot be followed now; trying again");
                 sleep(RETRY_PAUSE).await;
             }
-        }
-        if swept.elapsed() > SWEEP_INTERVAL {
-            shared.drop_idle();
-            swept = Instant::now();
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use schemas::event::{MemberJoined, MemberRemoved};
+use tokio::time::sleep;
 
 use std::sync::atomic::AtomicU64;
 
@@ -207,6 +208,21 @@ async fn many_conversations_that_nobody_uses_keep_nobody_out() {
     assert!(mirror.shared.tracked.lock().len() <= TRACKED_LEN_MAX);
     // One that is in use stays the same.
     assert!(Arc::ptr_eq(&kept, &mirror.track(&"kept".parse().unwrap()).await.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_was_open_for_long_stays_warm_after_its_last_use_and_not_for_ever() {
+    let world = World::new(1);
+    let mirror = mirror(&world).await;
+    let tracked = mirror.track(&"tea".parse().unwrap()).await.unwrap();
+    // Nothing is written all the while: that the log is quiet changes nothing.
+    sleep(60 * IDLE_MAX).await;
+    let warm = Arc::downgrade(&tracked);
+    drop(tracked);
+    sleep(IDLE_MAX / 2).await;
+    assert!(warm.upgrade().is_some(), "it was used a moment ago");
+    sleep(IDLE_MAX).await;
+    assert!(warm.upgrade().is_none(), "nobody uses it");
 }
 
 /// Appends a value as it is, under a key.
