@@ -7,7 +7,7 @@ use kernel::{
     event_log::{BATCH_LEN_MAX, Reading, read},
     history::{self, Depth, Extent, Order, StoredEvent},
     metric,
-    mirror::{LiveEvent, Mirror, MirrorError, Tracked},
+    mirror::{LiveEvent, Mirror, MirrorError, Tracked, check_scan},
 };
 use schemas::Position;
 
@@ -16,8 +16,6 @@ use crate::switchover::{Filled, Source, Switchover, View};
 /// Most events in a page, and the most bytes of their JSON (one event more may be above it).
 pub(crate) const PAGE_LEN_MAX: usize = 256;
 pub(crate) const PAGE_BYTES_MAX: usize = 128 * 1_024;
-/// Most records of a partition that are looked through for one conversation when the history lags.
-const SCAN_LEN_MAX: u64 = 200_000;
 
 /// Some events that follow each other, and what they prove.
 #[derive(Debug)]
@@ -135,9 +133,7 @@ async fn scan(
         return Ok(Page { events: Vec::new(), filled: Filled::UpTo(after) });
     }
     let (mut state, mut from) = (snapshot.state, snapshot.position);
-    if up_to.get().saturating_sub(from.get()) > SCAN_LEN_MAX {
-        return Err(MirrorError::Behind { partition, place: from, wanted: up_to });
-    }
+    check_scan(partition, from, up_to)?;
     let mut events = Vec::new();
     while from < up_to && events.len() < PAGE_LEN_MAX {
         let records = mirror.log().read(partition, from, up_to, BATCH_LEN_MAX).await?;

@@ -17,6 +17,7 @@
 //! states; fanout delivers these events. Neither keeps a fold of its own.
 
 mod follow;
+mod loads;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -41,9 +42,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use tracked::{Learning, Limits, LiveEvent, Outcome, Tracked};
+pub use tracked::{Learning, Limits, LiveEvent, Outcome, SCAN_LEN_MAX, Tracked, check_scan};
 pub use used_ids::USED_IDS_READ_MAX;
 
+use loads::Loads;
 use place::PartitionPlace;
 
 use crate::{
@@ -94,6 +96,17 @@ pub enum MirrorError {
         /// Where it should be.
         wanted: Position,
     },
+    /// The history is so far behind that what it lacks is not read from the log for one conversation. It helps to wait for the
+    /// history; another node has the same one.
+    #[error(
+        "the history is {lag} records behind in partition {partition}, and at most {SCAN_LEN_MAX} are read in its place"
+    )]
+    HistoryBehind {
+        /// Which partition.
+        partition: Partition,
+        /// Records that are to be folded and are not in the history.
+        lag: u64,
+    },
     /// More conversations are in use than may be.
     #[error("{TRACKED_LEN_MAX} conversations are in use at this node, which is the most there may be")]
     Full,
@@ -121,6 +134,7 @@ pub struct Mirror {
     log: SharedLog,
     history: SharedHistory,
     shared: Arc<Shared>,
+    loads: Loads,
     follower: AbortHandle,
 }
 
@@ -186,7 +200,7 @@ impl Mirror {
         let following = tokio::spawn(follow::run(reader, Arc::clone(&log), Arc::clone(&shared)));
         let follower = following.abort_handle();
         tokio::spawn(crash::watch("mirror", following));
-        Ok(Arc::new(Self { log, history, shared, follower }))
+        Ok(Arc::new(Self { log, history, shared, loads: Loads::default(), follower }))
     }
 
     /// The log it follows.
@@ -245,15 +259,23 @@ impl Mirror {
     }
 
     /// Brings a conversation into use and keeps it so as long as the handle lives, and a while longer. A
-    /// conversation of which nothing is known yet can be tracked too.
+    /// conversation of which nothing is known yet can be tracked too. Must be called on a runtime; what was begun goes on there
+    /// when the future is dropped, for whoever asks next.
     ///
     /// # Errors
     /// Log or history do not answer, or a bound is reached; nothing is kept then.
     pub async fn track(&self, conversation: &ConversationId) -> Result<Arc<Tracked>, MirrorError> {
         let partition = self.partition_of(conversation);
-        let place = self.shared.place(partition).ok_or(ReadError::NoPartition { partition })?;
         let tracked = self.shared.enter(conversation, partition)?;
-        tracked.load(&self.log, &self.history, &place.reading, &self.shared.codec).await?;
+        let load = || {
+            let (log, history) = (Arc::clone(&self.log), Arc::clone(&self.history));
+            let (tracked, shared) = (Arc::clone(&tracked), Arc::clone(&self.shared));
+            async move {
+                let place = shared.place(partition).ok_or(ReadError::NoPartition { partition })?;
+                tracked.load(&log, &history, &place.reading, &shared.codec).await
+            }
+        };
+        self.loads.ended(&tracked, load).await?;
         Ok(tracked)
     }
 

@@ -30,6 +30,8 @@ pub enum Fault {
     AppendLate,
     /// `read` fails.
     ReadFails,
+    /// `read` is held before it happens, until [`Faults::off`].
+    ReadHeld,
     /// `tail` fails.
     TailFails,
     /// `open` fails.
@@ -210,6 +212,9 @@ impl EventLog for FaultyLog {
         up_to: Position,
         limit: usize,
     ) -> Result<Vec<Record>, ReadError> {
+        if let Some(hold) = self.faults.strike(Fault::ReadHeld) {
+            self.faults.release_of(hold).await;
+        }
         self.read_fault(Fault::ReadFails)?;
         self.log.read(partition, from, up_to, limit).await
     }

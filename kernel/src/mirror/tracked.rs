@@ -1,12 +1,9 @@
-//! One conversation in use: its state, its events of late, and how both are loaded.
+//! One conversation in use: its state and its events of late; `loading` brings both here.
 
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
@@ -16,18 +13,23 @@ use schemas::{
     codec::{Codec, SchemaId},
     json::EventJson,
 };
-use tokio::sync::OnceCell;
 
 use super::{
     MirrorError,
+    loads::UnderWay,
     used_ids::{Room, UsedIds},
 };
 use crate::{
     conversation::{ConversationState, Fact, Void},
-    event_log::{BATCH_LEN_MAX, Reading, Record, SharedLog, read},
-    history::{Depth, SharedHistory, Snapshot},
+    event_log::{Reading, Record, read},
     trace::{self, Trace},
 };
+
+mod loading;
+
+pub use loading::{SCAN_LEN_MAX, check_scan};
+
+use loading::Held;
 
 /// How many events of late are kept for sessions that come back.
 #[derive(Debug, Clone, Copy)]
@@ -46,9 +48,6 @@ impl Default for Limits {
 
 /// Most events that are known to be void; ingest asks about an event right after it appended it.
 const VOIDS_LEN_MAX: usize = 512;
-/// Most records, and bytes of them, that are held back while a conversation is loaded.
-const HELD_LEN_MAX: usize = 10_000;
-const HELD_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
 /// A valid event of a tracked conversation.
 #[derive(Debug)]
@@ -113,7 +112,8 @@ const JSON_MORE: usize = 224;
 pub struct Tracked {
     conversation: ConversationId,
     partition: Partition,
-    loaded: OnceCell<()>,
+    /// Its load.
+    pub(super) under_way: UnderWay,
     inner: Mutex<Inner>,
 }
 
@@ -164,14 +164,6 @@ pub(super) struct Newer {
     pub(super) schema: SchemaId,
 }
 
-#[derive(Default)]
-struct Held {
-    records: Vec<Record>,
-    bytes: usize,
-    /// Too many came: loading must start again.
-    flooded: bool,
-}
-
 impl Tracked {
     pub(super) fn new(
         conversation: ConversationId,
@@ -180,7 +172,7 @@ impl Tracked {
         room: Arc<Room>,
     ) -> Self {
         let inner = Mutex::new(Inner::unloaded(limits, UsedIds::new(room)));
-        Self { conversation, partition, loaded: OnceCell::new(), inner }
+        Self { conversation, partition, under_way: UnderWay::default(), inner }
     }
 
     /// Which conversation.
@@ -243,39 +235,6 @@ impl Tracked {
         self.inner.lock().recent_since
     }
 
-    /// Loads the conversation unless that is done; several may wait for one load.
-    ///
-    /// `reading` tells up to where the follower has taken records without knowing of this conversation: from there on
-    /// they are held back here, and what lies before is read from the history and the log. Both may give a record;
-    /// it is folded once.
-    pub(super) async fn load(
-        &self,
-        log: &SharedLog,
-        history: &SharedHistory,
-        reading: &AtomicU64,
-        codec: &Codec,
-    ) -> Result<(), MirrorError> {
-        let load = async {
-            self.inner.lock().hold_anew_if_flooded();
-            let registered = Position::new(reading.load(Ordering::SeqCst));
-            let Snapshot { mut state, position } =
-                history.snapshot(self.partition, &self.conversation, Depth::Fold).await?;
-            let mut folded = position;
-            while folded < registered {
-                let records = log.read(self.partition, folded, registered, BATCH_LEN_MAX).await?;
-                let Some(last) = records.last() else { break };
-                folded = last.offset.position();
-                for record in &records {
-                    if record.key_str() == Some(self.conversation.as_str()) {
-                        let _ = fold(&mut state, record, codec).map_err(|newer| newer.of(self.partition))?;
-                    }
-                }
-            }
-            self.inner.lock().begin(state, folded, self.partition, codec)
-        };
-        self.loaded.get_or_try_init(|| load).await.copied()
-    }
-
     /// Takes the next record of this conversation; gives the event if it counts.
     ///
     /// # Errors
@@ -298,16 +257,6 @@ impl Newer {
     }
 }
 
-impl Held {
-    fn push(&mut self, record: Record) {
-        self.bytes += record.value.len();
-        self.flooded |= self.records.len() >= HELD_LEN_MAX || self.bytes > HELD_BYTES_MAX;
-        if !self.flooded {
-            self.records.push(record);
-        }
-    }
-}
-
 impl Inner {
     fn unloaded(limits: Limits, used: UsedIds) -> Self {
         Self {
@@ -321,38 +270,6 @@ impl Inner {
             voids: VecDeque::new(),
             used,
         }
-    }
-
-    fn hold_anew_if_flooded(&mut self) {
-        if self.held.as_ref().is_some_and(|held| held.flooded) {
-            self.held = Some(Held::default());
-        }
-    }
-
-    /// The state at `position` is known: fold what was held back, and go on from there.
-    fn begin(
-        &mut self,
-        state: Option<ConversationState>,
-        position: Position,
-        partition: Partition,
-        codec: &Codec,
-    ) -> Result<(), MirrorError> {
-        if self.held.as_ref().is_some_and(|held| held.flooded) {
-            return Err(MirrorError::Flooded);
-        }
-        let held = self.held.take().unwrap_or_default();
-        self.state = state;
-        self.folded = position;
-        self.recent_since = position;
-        for record in &held.records {
-            if let Err(newer) = self.fold(record, partition, codec) {
-                // Loading starts again, and finds the record in the log.
-                let fresh = UsedIds::new(self.used.room());
-                *self = Self::unloaded(self.limits, fresh);
-                return Err(newer.of(partition));
-            }
-        }
-        Ok(())
     }
 
     fn fold(
