@@ -63,6 +63,8 @@ metrics! {
         "All records before it are folded in this node's mirror.";
     MIRROR_LAG: Kind::Gauge, "tidings_mirror_lag_records" ["partition"]
         "Records between this node's mirror and the tail of the log.";
+    IN_USE: Kind::Gauge, "tidings_conversations_in_use" []
+        "Conversations that sessions and commands use at this node.";
     HISTORY_PROGRESS: Kind::Gauge, "tidings_history_position" ["partition"]
         "All records before it are in the history.";
     HISTORY_LAG: Kind::Gauge, "tidings_history_lag_records" ["partition"]

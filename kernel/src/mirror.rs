@@ -54,7 +54,7 @@ use crate::{
     history::{HistoryError, SharedHistory},
 };
 
-/// Most conversations that are kept in use at one node.
+/// Most conversations that are kept in use at one node. [`metric::IN_USE`](crate::metric::IN_USE) tells how many are.
 pub const TRACKED_LEN_MAX: usize = 20_000;
 /// How long a conversation stays in use after its last use, less a sweep at most, so that sessions that come back find it warm.
 const IDLE_MAX: Duration = Duration::from_mins(1);
@@ -322,15 +322,17 @@ impl Shared {
         self.tracked.lock().get(record.key_str()?).map(|entry| Arc::clone(&entry.tracked))
     }
 
-    /// Drops the conversations that nobody has used for [`IDLE_MAX`].
-    fn drop_idle(&self) {
-        let now = Instant::now();
+    /// Drops the conversations that nobody has used for [`IDLE_MAX`]; says how many somebody uses now.
+    fn sweep(&self) -> u32 {
+        let (now, mut held) = (Instant::now(), 0);
         self.tracked.lock().retain(|_, entry| {
             if entry.is_held() {
                 entry.used = now;
+                held += 1;
             }
             now.duration_since(entry.used) < IDLE_MAX
         });
+        held
     }
 }
 

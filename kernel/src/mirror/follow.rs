@@ -13,6 +13,7 @@ use super::{Folded, LiveEvent, MirrorError, Shared, tracked::Newer};
 use crate::{
     crash,
     event_log::{BATCH_LEN_MAX, Delivery, EventReader, Readership, Record, SharedLog},
+    metric,
 };
 
 /// How long to wait before reading again after the log failed.
@@ -39,13 +40,14 @@ pub(super) async fn open(log: &SharedLog, shared: &Shared) -> Result<Box<dyn Eve
 
 /// Follows until the task is ended.
 pub(super) async fn run(mut reader: Box<dyn EventReader>, log: SharedLog, shared: Arc<Shared>) {
+    let in_use = metric::IN_USE.gauge();
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let delivery = select! {
             biased;
             _ = sweep.tick() => {
-                shared.drop_idle();
+                in_use.set(shared.sweep());
                 continue;
             }
             delivery = reader.next() => delivery,
@@ -143,7 +145,7 @@ async fn wait_at(
     tracing::error!(%partition, offset, schema, "a record has an unknown schema; waiting: start a newer build");
     loop {
         sleep(RETRY_PAUSE).await;
-        shared.drop_idle();
+        shared.sweep();
         match shared.tracked_by(record).map(|tracked| tracked.take(record, &shared.codec)) {
             None => return None,
             Some(Ok(event)) => return event,

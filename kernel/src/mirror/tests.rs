@@ -210,6 +210,22 @@ async fn many_conversations_that_nobody_uses_keep_nobody_out() {
     assert!(Arc::ptr_eq(&kept, &mirror.track(&"kept".parse().unwrap()).await.unwrap()));
 }
 
+#[tokio::test]
+async fn as_many_as_may_be_are_in_use_and_counted_and_one_more_is_refused() {
+    let world = World::new(1);
+    let mirror = mirror(&world).await;
+    let mut used = Vec::new();
+    for n in 0..TRACKED_LEN_MAX {
+        used.push(mirror.track(&format!("c{n}").parse().unwrap()).await.unwrap());
+    }
+    assert_eq!(mirror.shared.sweep() as usize, TRACKED_LEN_MAX);
+    let more = "more".parse().unwrap();
+    assert!(matches!(mirror.track(&more).await, Err(MirrorError::Full)));
+    used.truncate(7);
+    assert_eq!(mirror.shared.sweep(), 7, "the others are only kept warm");
+    mirror.track(&more).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_conversation_that_was_open_for_long_stays_warm_after_its_last_use_and_not_for_ever() {
     let world = World::new(1);
