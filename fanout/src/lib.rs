@@ -48,6 +48,7 @@ use kernel::{
     mirror::Mirror,
     signals::SharedSignals,
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::AbortHandle,
@@ -90,8 +91,8 @@ pub struct Fanout {
     presence: Arc<Presence>,
     /// The tasks beside the shards.
     tasks: Vec<AbortHandle>,
-    /// Dropped with this value, and so ended.
-    _threads: Threads,
+    /// Dropped with this value, and so ended, if they were not [before](Fanout::end).
+    threads: Mutex<Option<Threads>>,
 }
 
 /// The routes of fanout: the door for sessions, and the streams; `identity` says who asks for one.
@@ -144,8 +145,8 @@ impl Fanout {
         let mirror = Arc::clone(mirror);
         let around = Surroundings { mirror, sink, tokens, clock, presence: Arc::clone(&presence), inboxes };
         threads.begin(&around, mails);
-        let next = 0.into();
-        Arc::new(Self { shards, next, allowed_origins, streams, presence, tasks, _threads: threads })
+        let (next, threads) = (0.into(), Mutex::new(Some(threads)));
+        Arc::new(Self { shards, next, allowed_origins, streams, presence, tasks, threads })
     }
 
     /// Takes a connection.
@@ -191,6 +192,15 @@ impl Fanout {
         }
         // The other nodes know at once who went.
         self.presence.flush().await;
+    }
+
+    /// Ends the shards, with the sessions that are left, and waits until they have let go of log and history. Nobody can connect any
+    /// more.
+    pub async fn end(&self) {
+        let threads = self.threads.lock().take();
+        if let Some(threads) = threads {
+            threads.end().await;
+        }
     }
 
     /// Whether the page behind a request may connect: one that this server served (same host), one of an allowed

@@ -5,6 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use kernel::{
@@ -16,20 +17,25 @@ use tokio::{
     select,
     sync::{mpsc, oneshot},
     task::LocalSet,
+    time::{Instant, timeout_at},
 };
 
 use crate::shard::{Mail, Shard, Surroundings};
 
 /// Most folded stretches that wait for a shard; then the mirror waits for it.
 const FOLDED_LEN_MAX: usize = 256;
+/// How long the threads may take to end: each waits for what it has begun elsewhere, such as a read.
+const END_WAIT: Duration = Duration::from_secs(5);
 
-/// See the module. They end when this is dropped.
+/// See the module. They end when this is dropped; [`Threads::end`] waits for it.
 #[derive(Debug)]
 pub struct Threads(Vec<Thread>);
 
 struct Thread {
     runtime: Handle,
     begin: Option<oneshot::Sender<Work>>,
+    /// Resolves when the thread has let go of everything.
+    ended: oneshot::Receiver<()>,
     _running: oneshot::Sender<()>,
 }
 
@@ -70,6 +76,18 @@ impl Threads {
             let _ = begin.send(Work { around: around.clone(), mail, folded });
         }
     }
+
+    /// Ends them, and waits until they have let go of everything that they hold.
+    pub(crate) async fn end(self) {
+        let deadline = Instant::now() + END_WAIT;
+        // All are told first.
+        let ended: Vec<_> = self.0.into_iter().map(|thread| thread.ended).collect();
+        for ended in ended {
+            if timeout_at(deadline, ended).await.is_err() {
+                tracing::warn!("a shard did not end in time and is left behind");
+            }
+        }
+    }
 }
 
 fn watch(mirror: &Mirror) -> mpsc::Receiver<Arc<Folded>> {
@@ -82,6 +100,7 @@ impl Thread {
     fn start(number: usize) -> io::Result<Self> {
         let (begin, work) = oneshot::channel();
         let (running, stopped) = oneshot::channel();
+        let (end, ended) = oneshot::channel::<()>();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
@@ -93,8 +112,11 @@ impl Thread {
             if catch_unwind(AssertUnwindSafe(serve)).is_err() {
                 crash("shard");
             }
+            // With the tasks that were left on it, and before anybody hears of it.
+            drop(runtime);
+            drop(end);
         })?;
-        Ok(Self { runtime: handle, begin: Some(begin), _running: running })
+        Ok(Self { runtime: handle, begin: Some(begin), ended, _running: running })
     }
 }
 

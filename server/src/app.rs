@@ -150,7 +150,8 @@ impl App {
         anyhow::Error::new(projector.failed().await).context("the history cannot be written any more")
     }
 
-    /// Takes no new requests, tells the sessions to come back elsewhere, finishes what is at hand.
+    /// Takes no new requests, tells the sessions to come back elsewhere, finishes what is at hand. What is still open afterwards ends with
+    /// the runtime.
     ///
     /// # Errors
     /// The projector had failed.
@@ -164,6 +165,9 @@ impl App {
         }
         if let Some(projector) = self.projector {
             projector.stop().await?;
+        }
+        if let Some(fanout) = &self.fanout {
+            fanout.end().await;
         }
         drop(self.told);
         Ok(())

@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         Err(error) => return failed(&anyhow::Error::new(error).context("cannot start")),
     };
     let done = runtime.block_on(cli.run());
+    // With what is left on it, the last that holds the log: only when that is closed is all of it in its one file.
+    drop(runtime);
     // Out of the runtime: it blocks.
     telemetry.end();
     match done {

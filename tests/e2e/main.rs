@@ -6,6 +6,7 @@ mod inbox;
 mod moved;
 mod present;
 mod seen;
+mod stopped;
 mod streams;
 mod traces;
 
