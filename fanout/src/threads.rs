@@ -27,7 +27,7 @@ const FOLDED_LEN_MAX: usize = 256;
 /// How long the threads may take to end: each waits for what it has begun elsewhere, such as a read.
 const END_WAIT: Duration = Duration::from_secs(5);
 
-/// See the module. They end when this is dropped; [`Threads::end`] waits for it.
+/// See the module. They end when this is dropped; `end` waits for it.
 #[derive(Debug)]
 pub struct Threads(Vec<Thread>);
 
