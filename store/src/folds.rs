@@ -6,7 +6,7 @@ use std::{
     fmt,
 };
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use kernel::{
     event_log::{BATCH_LEN_MAX, Record, SharedLog},
     history::{Batch, SharedHistory},
@@ -77,7 +77,7 @@ impl Folds {
     }
 
     /// Brings records into the history. Those that are there already are left alone, and those of a partition that is not here: they would
-    /// have no place to go on from. After a retryable error call it again with the same records.
+    /// have no place to go on from. After a retryable error, or when the future was dropped, call it again with the same records.
     pub(crate) async fn take(&mut self, records: &HashMap<Partition, &[Record]>) -> Result<(), ProjectError> {
         loop {
             self.settle().await?;
@@ -115,8 +115,10 @@ impl Folds {
     async fn fold(&mut self, records: &HashMap<Partition, &[Record]>) -> Result<(), ProjectError> {
         let folds = self.by_partition.iter_mut();
         let folds = folds.filter_map(|(partition, fold)| Some(fold.fold(records.get(partition)?)));
+        let mut folds: FuturesUnordered<_> = folds.collect();
         let mut failed = Ok(());
-        for outcome in join_all(folds).await {
+        // Each is kept as soon as it is there: nobody gives it again, should the future be dropped while others are waited for.
+        while let Some(outcome) = folds.next().await {
             match outcome {
                 Ok(None) => {}
                 Ok(Some(Batch { epoch, up_to, events })) => {

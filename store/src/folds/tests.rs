@@ -1,6 +1,8 @@
+use futures_util::FutureExt;
 use kernel::history::HistoryError;
 
 use super::*;
+use crate::rebuild::rebuild;
 use crate::testing::{Applying, Troubled, all_of, append, memory_history, memory_log, records, workload};
 
 const P0: Partition = Partition(0);
@@ -69,6 +71,26 @@ async fn a_step_that_failed_goes_on_where_it_was() {
         assert_eq!(folds.place(P0).unwrap(), some.last().unwrap().offset.position());
     }
     assert_eq!(all_of(&log, &folded(&log).await).await, all_of(&log, &history.inner).await);
+}
+
+#[tokio::test]
+async fn what_was_folded_is_not_lost_with_a_caller_who_goes_away() {
+    let (log, history) = (memory_log(2), Troubled::new(memory_history()));
+    append(&log, &workload(7, 300)).await;
+    let mut folds = Folds::new(SharedLog::clone(&log), history.shared());
+    let mut records_of = HashMap::new();
+    for partition in [P0, Partition(1)] {
+        folds.begin(partition).await.unwrap();
+        records_of.insert(partition, records(&log, partition).await);
+    }
+    let both = records_of.iter().map(|(partition, records)| (*partition, &records[..])).collect();
+    history.hold_snapshots(Some(Partition(1)));
+    assert!(folds.take(&both).now_or_never().is_none(), "one is folded, and the other waits");
+    history.hold_snapshots(None);
+    folds.take(&both).await.unwrap();
+    let rebuilt = memory_history();
+    rebuild(SharedLog::clone(&log), SharedHistory::clone(&rebuilt), |_| ()).await.unwrap();
+    assert_eq!(all_of(&log, &rebuilt).await, all_of(&log, &history.inner).await);
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use super::*;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Trouble {
     pub(crate) apply: Applying,
+    /// Snapshots of this partition are held.
+    pub(crate) held: Option<Partition>,
     /// After so many more questions each one fails.
     pub(crate) reads_left: Option<u64>,
     /// Batches that were applied.
@@ -53,6 +55,10 @@ impl Troubled {
 
     pub(crate) fn reads_left(&self, left: Option<u64>) {
         self.trouble.send_modify(|trouble| trouble.reads_left = left);
+    }
+
+    pub(crate) fn hold_snapshots(&self, of: Option<Partition>) {
+        self.trouble.send_modify(|trouble| trouble.held = of);
     }
 
     pub(crate) fn now(&self) -> Trouble {
@@ -111,6 +117,7 @@ impl History for Troubled {
         depth: Depth,
     ) -> Result<Snapshot, HistoryError> {
         self.reading()?;
+        self.trouble.subscribe().wait_for(|trouble| trouble.held != Some(partition)).await.unwrap();
         self.trouble.send_modify(|trouble| trouble.folds += u64::from(depth == Depth::Fold));
         self.inner.snapshot(partition, id, depth).await
     }
