@@ -2,7 +2,8 @@
 //!
 //! Invariants: of a conversation one load is under way at a time, and how it ends is told to everybody who asked meanwhile. It goes on when
 //! they went away, so that what was read is there for whoever asks next: a load that takes longer than anybody waits comes to an end
-//! too.
+//! too. Few run at once, however many are asked for, and each looks at the history when it has its turn: what waited while the history was
+//! behind finds it level, and reads nothing in its place.
 
 #[cfg(test)]
 mod tests;
@@ -10,10 +11,16 @@ mod tests;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 use super::{MirrorError, tracked::Tracked};
 use crate::history::HistoryError;
+
+/// Most loads that run at once.
+pub(super) const RUNNING_MAX: usize = 64;
 
 /// How a load ended, once it has.
 type Ended = Option<Result<(), MirrorError>>;
@@ -23,8 +30,16 @@ type Ended = Option<Result<(), MirrorError>>;
 pub(super) struct UnderWay(Mutex<Weak<watch::Sender<Ended>>>);
 
 /// The tasks. They are ended when this is dropped.
-#[derive(Default)]
-pub(super) struct Loads(Mutex<JoinSet<()>>);
+pub(super) struct Loads {
+    tasks: Mutex<JoinSet<()>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Loads {
+    fn default() -> Self {
+        Self { tasks: Mutex::default(), turns: Arc::new(Semaphore::new(RUNNING_MAX)) }
+    }
+}
 
 impl Loads {
     /// Waits until `tracked` is loaded; if nobody loads it yet, `load` does.
@@ -62,10 +77,12 @@ impl Loads {
         load: impl Future<Output = Result<(), MirrorError>> + Send + 'static,
         told: Arc<watch::Sender<Ended>>,
     ) {
-        let mut tasks = self.0.lock();
+        let turns = Arc::clone(&self.turns);
+        let mut tasks = self.tasks.lock();
         // Those that are done are forgotten.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
+            let _turn = turns.acquire().await;
             told.send_replace(Some(load.await));
         });
     }

@@ -9,6 +9,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::RUNNING_MAX;
 use crate::{
     event_log::{
         BATCH_LEN_MAX, EventLog, NewRecord, SharedLog,
@@ -138,4 +139,26 @@ async fn where_the_history_is_too_far_behind_nothing_is_read_and_who_asks_is_tol
 
     world.project(Partition(0), 1).await;
     assert!(!is_known(&mirror.track(&late).await.unwrap()), "it is within reach again");
+}
+
+#[tokio::test]
+async fn so_many_loads_run_at_once_and_one_more_waits_for_its_turn() {
+    let world = World::new(1);
+    world.append(&created("tea")).await;
+    let (mirror, _, faults) = mirror(&world).await;
+    faults.on(Fault::ReadHeld);
+    let asked = |number: usize| {
+        let mirror = Arc::clone(&mirror);
+        tokio::spawn(async move { mirror.track(&format!("c{number}").parse().unwrap()).await })
+    };
+    let all: Vec<_> = (0..=RUNNING_MAX).map(asked).collect();
+    faults.struck(Fault::ReadHeld, RUNNING_MAX as u64).await;
+    for _ in 0..1_000 {
+        yield_now().await;
+    }
+    assert_eq!(faults.count(Fault::ReadHeld), RUNNING_MAX as u64);
+    faults.off(Fault::ReadHeld);
+    for one in all {
+        one.await.unwrap().unwrap();
+    }
 }
