@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   append ──► writer ─┐            ┌─► pool of consumers ──► read
-//!                │     ├─► cluster ─┼─► desk (one thread) ──► tail, epoch
+//!                │     ├─► cluster ─┼─► desk (a thread each) ──► tail, epoch
 //!                │     ┘            └─► follower ──► open
 //!                └── what was acknowledged ──┘
 //! ```

@@ -21,6 +21,12 @@ const SIGNALS_SIZE_MAX_KIB: u32 = 32 * 1_024;
 /// Most bytes that a reader fetches ahead, in KiB.
 const FETCHED_AHEAD_MAX_KIB: u32 = 32 * 1_024;
 
+/// How long a broker may leave a request of a reader unanswered until its connection counts as dead and another is made, in milliseconds.
+/// The default is a minute, for which a connection that broke without a word would keep live delivery and posts waiting.
+const ANSWER_TIMEOUT_MS: &str = "5000";
+/// The same in a group: its members wait for each other.
+const GROUP_ANSWER_TIMEOUT_MS: &str = "60000";
+
 /// What the promises rest on, whatever the instance. Each is set here, or left at a default that is needed.
 const OURS: [&str; 34] = [
     "acks",
@@ -233,14 +239,14 @@ impl KafkaSettings {
 
     /// For a reader of signals. Where it was is gone soon; then it goes on at the tail.
     pub(crate) fn signals_consumer(&self) -> ClientConfig {
-        let mut config = self.reader("signals", "1", "500");
+        let mut config = self.reader("signals", "1", "500", ANSWER_TIMEOUT_MS);
         config.set("auto.offset.reset", "latest");
         config
     }
 
     /// For a reader of a group, which does the same work at a lower cost when records come many at a time.
     pub(super) fn group_consumer(&self, group: &str) -> ClientConfig {
-        self.reader(group, "65536", "50")
+        self.reader(group, "65536", "50", GROUP_ANSWER_TIMEOUT_MS)
     }
 
     /// For a reader; `group` is the name behind the prefix.
@@ -254,11 +260,11 @@ impl KafkaSettings {
             Pace::Hurried => ("1", "500"),
             Pace::Unhurried => ("16384", "5"),
         };
-        self.reader(group, min_bytes, wait_ms)
+        self.reader(group, min_bytes, wait_ms, ANSWER_TIMEOUT_MS)
     }
 
-    /// A broker waits for so many bytes before it answers, or for so many milliseconds.
-    fn reader(&self, group: &str, min_bytes: &str, wait_ms: &str) -> ClientConfig {
+    /// A broker waits for so many bytes before it answers, or for so many milliseconds; `answer_ms` later it counts as silent.
+    fn reader(&self, group: &str, min_bytes: &str, wait_ms: &str, answer_ms: &str) -> ClientConfig {
         let ahead = FETCHED_AHEAD_MAX_KIB.to_string();
         let mut config = self.client(
             &[
@@ -267,6 +273,7 @@ impl KafkaSettings {
                 ("fetch.queue.backoff.ms", "10"),
                 ("fetch.min.bytes", min_bytes),
                 ("fetch.wait.max.ms", wait_ms),
+                ("socket.timeout.ms", answer_ms),
                 ("check.crcs", "true"),
             ],
             &[

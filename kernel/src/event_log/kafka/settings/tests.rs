@@ -39,6 +39,21 @@ fn what_promises_rest_on_cannot_be_set() {
     assert_eq!(settings.producer().get("linger.ms"), Some("7"));
 }
 
+/// With the client's own minute live delivery would stand still for as long.
+#[test]
+fn a_reader_gives_a_silent_connection_up_within_seconds_and_a_group_is_patient() {
+    let settings = KafkaSettings::new("a:1", "x").unwrap();
+    let patience = |config: ClientConfig| config.get("socket.timeout.ms").map(str::to_owned);
+    for reader in [
+        settings.consumer("tail"),
+        settings.consumer_at(Pace::Unhurried, "tail"),
+        settings.signals_consumer(),
+    ] {
+        assert_eq!(patience(reader).as_deref(), Some("5000"));
+    }
+    assert_eq!(patience(settings.group_consumer("store")).as_deref(), Some("60000"));
+}
+
 #[test]
 fn every_promise_is_among_what_cannot_be_set() {
     let plain = KafkaSettings::new("a:1", "x").unwrap();
