@@ -150,11 +150,10 @@ impl Fold {
         Batch { epoch: self.epoch.clone(), up_to: [(self.partition, to)].into(), events: Vec::new() }
     }
 
-    /// All that was folded is durable. `weight_max`: how much of the states may be kept.
-    pub(crate) fn applied(&mut self, weight_max: usize) {
+    /// All that was folded is durable.
+    pub(crate) fn applied(&mut self) {
         self.place = self.folded;
         self.traced.clear();
-        self.states.trim(weight_max);
     }
 
     /// Loads the states that are needed and not at hand. After an error those that came are kept.
@@ -182,6 +181,7 @@ impl Fold {
     fn project(&mut self, records: &[Record]) -> Result<Batch, ProjectError> {
         let partition = self.partition;
         let consumed = consume(records, partition);
+        self.states.begin_batch();
         let projection = project(&self.codec, self.folded, records, &mut self.states);
         let Projection { up_to, events, passed_over, unread } = projection;
         for record in passed_over {

@@ -144,8 +144,11 @@ impl Folds {
             self.apply_time.record(begun.elapsed());
             self.events.increment(batch.events.len() as u64);
             self.pending = None;
-            let weight_max = self.weight_max / self.by_partition.len().max(1);
-            self.by_partition.values_mut().for_each(|fold| fold.applied(weight_max));
+            self.by_partition.values_mut().for_each(Fold::applied);
+            let weight: usize = self.by_partition.values().map(|fold| fold.states.weight()).sum();
+            if weight > self.weight_max {
+                self.by_partition.values_mut().for_each(|fold| fold.states.halve());
+            }
         }
         Ok(())
     }

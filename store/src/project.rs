@@ -70,11 +70,10 @@ pub fn project(codec: &Codec, from: Position, records: &[Record], states: &mut S
 
 impl Projection {
     fn take(&mut self, record: &Record, event: ChatEvent, states: &mut States) {
-        let known = states.at(&event.conversation);
-        if known.folded.covers(record.offset) {
-            return;
-        }
-        self.events.push(known.fold(record, event));
+        let projected = states.fold(event.conversation.clone(), |known| {
+            (!known.folded.covers(record.offset)).then(|| known.fold(record, event))
+        });
+        self.events.extend(projected);
     }
 
     fn pass_over(&mut self, record: &Record, reason: Cow<'static, str>) {

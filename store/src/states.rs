@@ -3,13 +3,13 @@
 //! Invariant: each state says up to where it is folded, so that a record which comes twice is folded once. What is
 //! dropped here is only forgotten: the history has it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use kernel::{conversation::ConversationState, event_log::Record, history::Snapshot};
 use schemas::{ConversationId, Position};
 
 /// How much is kept between batches, of all partitions together: a conversation counts one, and each person who stands towards it and each
-/// id of late one more. Twice what an import leaves in the window of repeats, some 500 MB at the very most.
+/// id of late one more. Twice what an import leaves in the window of repeats, and less than a GB.
 pub(crate) const WEIGHT_MAX: usize = 2_000_000;
 
 /// The states at hand, by conversation.
@@ -18,6 +18,9 @@ pub struct States {
     known: HashMap<ConversationId, Known>,
     /// Rises with every use, to tell what was used last.
     uses: u64,
+    /// What of them was there before the last batch.
+    before_batch: u64,
+    weight: usize,
 }
 
 /// One conversation as far as it is folded.
@@ -42,33 +45,53 @@ impl States {
     /// Takes what the history knows.
     pub(crate) fn learn(&mut self, conversation: ConversationId, snapshot: Snapshot) {
         let Snapshot { state, position } = snapshot;
-        self.known.insert(conversation, Known { state, folded: position, used: self.uses });
+        let known = Known { state, folded: position, used: self.uses };
+        self.weight += known.weight();
+        let former = self.known.insert(conversation, known);
+        self.weight -= former.map_or(0, |former| former.weight());
     }
 
-    /// The conversation, to be folded further; from its start if nothing is at hand.
-    pub(crate) fn at(&mut self, conversation: &ConversationId) -> &mut Known {
+    /// What is used from now on belongs to the next batch.
+    pub(crate) fn begin_batch(&mut self) {
+        self.before_batch = self.uses;
+    }
+
+    /// Folds the conversation further by `fold`; from its start if nothing is at hand.
+    pub(crate) fn fold<T>(&mut self, conversation: ConversationId, fold: impl FnOnce(&mut Known) -> T) -> T {
         self.uses += 1;
-        let known = self.known.entry(conversation.clone()).or_default();
+        let known = match self.known.entry(conversation) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let known = place.insert(Known::default());
+                self.weight += known.weight();
+                known
+            }
+        };
         known.used = self.uses;
-        known
+        let before = known.weight();
+        let outcome = fold(known);
+        self.weight = self.weight - before + known.weight();
+        outcome
     }
 
-    /// Drops what was not used for longest until the rest weighs at most half of `weight_max`, if it weighs more
-    /// than that. Not while a batch is on its way: the history does not have it yet.
-    pub(crate) fn trim(&mut self, weight_max: usize) {
-        let weight: usize = self.known.values().map(Known::weight).sum();
-        if weight <= weight_max {
-            return;
-        }
+    /// How much is kept.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Drops what was not used for longest until the rest weighs at most half, but nothing that the last batch used: the next one may well
+    /// need it again. Not while a batch is on its way: the history does not have it yet.
+    pub(crate) fn halve(&mut self) {
         let mut by_use: Vec<_> = self.known.values().map(|known| (known.used, known.weight())).collect();
         by_use.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
         let mut kept = 0;
-        let fits = |(_, weight): &&(u64, usize)| {
+        let stays = |(used, weight): &&(u64, usize)| {
             kept += weight;
-            kept <= weight_max / 2
+            kept <= self.weight / 2 || *used > self.before_batch
         };
-        let since = by_use.iter().take_while(fits).last().map_or(u64::MAX, |(used, _)| *used);
+        let since = by_use.iter().take_while(stays).last().map_or(u64::MAX, |(used, _)| *used);
         self.known.retain(|_, known| known.used >= since);
+        self.weight = self.known.values().map(Known::weight).sum();
     }
 }
 
@@ -88,9 +111,14 @@ mod tests {
     fn states(names: &[&str]) -> States {
         let mut states = States::default();
         for name in names {
-            states.at(&name.parse().unwrap());
+            states.begin_batch();
+            touch(&mut states, name);
         }
         states
+    }
+
+    fn touch(states: &mut States, name: &str) {
+        states.fold(name.parse().unwrap(), |_| ());
     }
 
     fn names(states: &States) -> Vec<&str> {
@@ -100,40 +128,44 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_dropped_at_the_limit_and_the_older_half_one_past_it() {
+    fn the_half_that_was_not_used_for_longer_goes() {
         let mut states = states(&["a", "b", "c", "d"]);
-        states.trim(4);
-        assert_eq!(names(&states), ["a", "b", "c", "d"]);
-        states.at(&"a".parse().unwrap());
-        states.at(&"e".parse().unwrap());
-        states.trim(4);
-        assert_eq!(names(&states), ["a", "e"]);
+        states.begin_batch();
+        touch(&mut states, "a");
+        assert_eq!(states.weight(), 4);
+        states.halve();
+        assert_eq!((names(&states), states.weight()), (vec!["a", "d"], 2));
     }
 
     #[test]
-    fn people_and_ids_of_late_weigh_too() {
+    fn what_the_last_batch_used_stays_whatever_it_weighs() {
+        let mut states = states(&["a", "b"]);
+        states.begin_batch();
+        for name in ["c", "d", "e"] {
+            touch(&mut states, name);
+        }
+        states.halve();
+        assert_eq!(names(&states), ["c", "d", "e"]);
+        states.begin_batch();
+        states.halve();
+        assert_eq!(names(&states), ["e"]);
+    }
+
+    #[test]
+    fn people_and_ids_of_late_weigh_too_however_they_came() {
         let mut scribe = Scribe::default();
         scribe.does("ann", "c", body::created(Visibility::Open, &["bob", "cid"]));
         for number in 0..5 {
             scribe.does("ann", &format!("m{number}"), body::posted("hi"));
         }
         let tea: ConversationId = "tea".parse().unwrap();
-        let snapshot = |position| Snapshot { state: scribe.state_at(&tea, position), position };
-        // Itself, three people, and one id or all six.
-        for (position, weight) in [(Position::new(1), 5), (scribe.tail(), 10)] {
-            let mut states = States::default();
-            states.learn(tea.clone(), snapshot(position));
-            states.trim(weight);
-            assert_eq!(names(&states), ["tea"], "{weight}");
-            states.trim(weight - 1);
-            assert!(names(&states).is_empty(), "{weight}");
-        }
-    }
-
-    #[test]
-    fn one_that_is_too_heavy_is_dropped_too() {
-        let mut states = states(&["a"]);
-        states.trim(0);
-        assert!(names(&states).is_empty());
+        let state_at = |position| scribe.state_at(&tea, position);
+        let mut states = States::default();
+        states.learn(tea.clone(), Snapshot { state: state_at(Position::new(1)), position: Position::new(1) });
+        assert_eq!(states.weight(), 5, "itself, three people, one id");
+        states.fold(tea.clone(), |known| known.state = state_at(scribe.tail()));
+        assert_eq!(states.weight(), 10, "itself, three people, six ids");
+        states.learn(tea.clone(), Snapshot { state: None, position: Position::START });
+        assert_eq!(states.weight(), 1);
     }
 }

@@ -2,8 +2,8 @@ use futures_util::FutureExt;
 use kernel::history::HistoryError;
 
 use super::*;
-use crate::rebuild::rebuild;
 use crate::testing::{Applying, Troubled, all_of, append, memory_history, memory_log, records, workload};
+use crate::{rebuild::rebuild, states::States};
 
 const P0: Partition = Partition(0);
 
@@ -94,6 +94,19 @@ async fn what_was_folded_is_not_lost_with_a_caller_who_goes_away() {
 }
 
 #[tokio::test]
+async fn what_is_in_use_is_not_loaded_again_however_heavy_it_is() {
+    let (log, history) = (memory_log(1), Troubled::new(memory_history()));
+    append(&log, &workload(7, 300)).await;
+    let mut folds = begun(&log, &history.shared()).await.unwrap();
+    folds.weight_max = 0;
+    // Each has something of every conversation.
+    for some in records(&log, P0).await.chunks(100) {
+        folds.take_one(some).await.unwrap();
+    }
+    assert_eq!(history.now().folds, 5, "each conversation once");
+}
+
+#[tokio::test]
 async fn the_history_of_another_log_is_refused() {
     let (log, other) = (memory_log(1), memory_log(1));
     append(&log, &workload(1, 10)).await;
@@ -124,9 +137,9 @@ async fn a_history_that_lost_what_it_had_is_noticed() {
     let log = memory_log(1);
     append(&log, &workload(1, 20)).await;
     let mut folds = begun(&log, &memory_history()).await.unwrap();
-    folds.weight_max = 0;
     let records = records(&log, P0).await;
     folds.take_one(&records[..10]).await.unwrap();
+    folds.one().states = States::default();
     folds.one().history = memory_history();
     let error = folds.take_one(&records).await.unwrap_err();
     assert!(matches!(error, ProjectError::WentBack { .. }) && !error.retryable());
@@ -145,7 +158,7 @@ async fn two_folds_of_one_partition_do_not_disturb_each_other() {
         owner.take_one(&records[10..150]).await.unwrap();
         former.weight_max = 0;
         former.take_one(&records[..100]).await.unwrap();
-        former.one().states = crate::states::States::default();
+        former.one().states = States::default();
         former.take_one(&records[..200]).await.unwrap();
         owner.take_one(&records).await.unwrap();
         assert_eq!(all_of(&log, &folded(&log).await).await, all_of(&log, &history).await);
