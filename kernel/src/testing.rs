@@ -1,5 +1,5 @@
-//! A small world for tests and simulations: a log in memory, a history that is projected by hand, and the truth; and an
-//! [`issuer`] of tokens.
+//! A small world for tests and simulations: a log in memory, a history that is projected by hand, and the truth; an
+//! [`issuer`] of tokens; and the [`lines`] that are logged.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +24,7 @@ use crate::{
 };
 
 pub mod issuer;
+pub mod lines;
 
 /// An event of `actor`.
 pub fn event(conversation: &str, id: &str, actor: &str, body: impl Into<EventBody>) -> ChatEvent {

@@ -50,11 +50,8 @@ impl Folds {
         }
     }
 
-    /// Takes a partition over where the history is, which is told; a partition that is here goes on.
+    /// Takes a partition over, which is not here, where the history is; says where that is.
     pub(crate) async fn begin(&mut self, partition: Partition) -> Result<Position, ProjectError> {
-        if let Some(fold) = self.by_partition.get(&partition) {
-            return Ok(fold.place());
-        }
         let fold = Fold::begin(&self.log, &self.history, partition).await?;
         let place = fold.place();
         self.by_partition.insert(partition, fold);
@@ -69,11 +66,6 @@ impl Folds {
     /// All before it is durable in the history; `None` if the partition is not here.
     pub(crate) fn place(&self, partition: Partition) -> Option<Position> {
         self.by_partition.get(&partition).map(Fold::place)
-    }
-
-    /// The partitions that are here.
-    pub(crate) fn partitions(&self) -> Vec<Partition> {
-        self.by_partition.keys().copied().collect()
     }
 
     /// Brings records into the history. Those that are there already are left alone, and those of a partition that is not here: they would

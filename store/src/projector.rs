@@ -239,7 +239,8 @@ impl Projector {
     /// each takes its time to fail.
     async fn commit_all(&mut self) -> Result<(), ProjectError> {
         self.commit = None;
-        for partition in self.folds.partitions() {
+        let partitions: Vec<_> = self.committed.keys().copied().collect();
+        for partition in partitions {
             if !self.commit(partition).await? {
                 break;
             }

@@ -1,12 +1,9 @@
 //! Commands one by one: what a token leads to that may be shown again in a moment, what is noted of those who may read everything,
 //! and what is counted.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use kernel::{
@@ -16,10 +13,10 @@ use kernel::{
     testing::{
         World, created, event,
         issuer::{Issuer, jwks},
+        lines::Lines,
     },
 };
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use parking_lot::Mutex;
 use schemas::{Partition, Visibility, event::ConversationCreated};
 use serde_json::{Value, json};
 use tokio::{task::LocalSet, time::advance};
@@ -96,21 +93,6 @@ async fn a_token_of_a_key_that_is_being_asked_for_may_be_shown_again() {
     LocalSet::new().run_until(test).await;
 }
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn an_admin_who_reads_a_conversation_of_others_leaves_a_line() {
     let lines = Lines::default();
@@ -137,10 +119,10 @@ async fn an_admin_who_reads_a_conversation_of_others_leaves_a_line() {
                 admin: true,
                 expires_at: None,
             }));
-            lines.0.lock().clear();
+            lines.take();
             let reply = client.ask("subscribe", asked.clone()).await;
             assert!(reply["error"].is_null(), "{reply}");
-            let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+            let text = lines.take();
             let line = "an admin reads a conversation of others user=eve conversation=den";
             assert_eq!(text.matches(line).count(), expected, "{asked}: {text}");
         }

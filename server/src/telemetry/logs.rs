@@ -67,39 +67,20 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use kernel::testing::lines::Lines;
     use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
-    use parking_lot::Mutex;
-    use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt};
+    use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl MakeWriter<'_> for Lines {
-        type Writer = Self;
-        fn make_writer(&self) -> Self {
-            self.clone()
-        }
-    }
 
     /// The line that is written while a span with these flags is at work.
     fn line(flags: TraceFlags) -> serde_json::Value {
         let lines = Lines::default();
         let layer = tracing_subscriber::fmt::layer()
-            .with_writer(lines.clone())
+            .with_writer({
+                let lines = lines.clone();
+                move || lines.clone()
+            })
             .fmt_fields(JsonFields::new())
             .event_format(Traced(format().json().flatten_event(true)));
         let span = SpanContext::new(TraceId::from(7), SpanId::from(8), flags, true, TraceState::default());
@@ -107,7 +88,7 @@ mod tests {
             let _at_work = Context::new().with_remote_span_context(span).attach();
             tracing::warn!(quoted = "a \"} b\n", "odd");
         });
-        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+        let text = lines.take();
         assert_eq!(text.lines().count(), 1, "{text}");
         serde_json::from_str(&text).unwrap()
     }

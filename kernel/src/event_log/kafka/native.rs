@@ -26,8 +26,9 @@ use rdkafka::{
         rd_kafka_header_cnt, rd_kafka_header_get_all, rd_kafka_message_headers, rd_kafka_message_status,
         rd_kafka_metadata, rd_kafka_metadata_destroy, rd_kafka_metadata_t, rd_kafka_msg_status_t,
         rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_new, rd_kafka_queue_poll,
-        rd_kafka_queue_t, rd_kafka_topic_partition_list_add, rd_kafka_topic_partition_list_destroy,
-        rd_kafka_topic_partition_list_new, rd_kafka_topic_partition_list_t,
+        rd_kafka_queue_t, rd_kafka_t, rd_kafka_topic_partition_list_add,
+        rd_kafka_topic_partition_list_destroy, rd_kafka_topic_partition_list_new,
+        rd_kafka_topic_partition_list_t,
     },
     client::Client,
     error::RDKafkaErrorCode,
@@ -100,11 +101,7 @@ pub(super) fn describe<C: ClientContext>(
             rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
             rd_kafka_TopicCollection_destroy,
         )?;
-        let options: Owned<rd_kafka_AdminOptions_t> = made(
-            rd_kafka_AdminOptions_new(rk, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS),
-            rd_kafka_AdminOptions_destroy,
-        )?;
-        rd_kafka_AdminOptions_set_request_timeout(options.ptr(), timeout_ms, ptr::null_mut(), 0);
+        let options = options(rk, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout_ms)?;
         rd_kafka_AdminOptions_set_broker(options.ptr(), broker, ptr::null_mut(), 0);
         rd_kafka_DescribeTopics(rk, topics.ptr(), options.ptr(), queue.ptr());
         Owned::new(rd_kafka_queue_poll(queue.ptr(), timeout_ms), rd_kafka_event_destroy)
@@ -141,11 +138,7 @@ pub(crate) fn tails<C: ClientContext>(
             }
             (*added).offset = LATEST;
         }
-        let options: Owned<rd_kafka_AdminOptions_t> = made(
-            rd_kafka_AdminOptions_new(rk, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS),
-            rd_kafka_AdminOptions_destroy,
-        )?;
-        rd_kafka_AdminOptions_set_request_timeout(options.ptr(), timeout_ms, ptr::null_mut(), 0);
+        let options = options(rk, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout_ms)?;
         rd_kafka_ListOffsets(rk, list.ptr(), options.ptr(), queue.ptr());
         Owned::new(rd_kafka_queue_poll(queue.ptr(), timeout_ms.saturating_mul(2)), rd_kafka_event_destroy)
     };
@@ -297,6 +290,23 @@ pub(super) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
             Some(Header { name, value: Bytes::copy_from_slice(value) })
         };
         (0..rd_kafka_header_cnt(headers)).filter_map(header).collect()
+    }
+}
+
+/// The options of a request, which may take so long.
+///
+/// # Safety
+/// `rk` is the handle of a client that is alive for the whole call.
+unsafe fn options(
+    rk: *mut rd_kafka_t,
+    op: rd_kafka_admin_op_t,
+    timeout_ms: i32,
+) -> Result<Owned<rd_kafka_AdminOptions_t>, RDKafkaErrorCode> {
+    // SAFETY: the caller's handle is alive. The options are checked for null. A null buffer of length 0 for the error text is allowed.
+    unsafe {
+        let options = made(rd_kafka_AdminOptions_new(rk, op), rd_kafka_AdminOptions_destroy)?;
+        rd_kafka_AdminOptions_set_request_timeout(options.ptr(), timeout_ms, ptr::null_mut(), 0);
+        Ok(options)
     }
 }
 
